@@ -1,0 +1,78 @@
+"""The options of each stage. A default lives here once; the CLI and the library both read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EmbedOptions:
+    """How pixels become numbers."""
+
+    model: str = "tf_efficientnet_lite0"  # any timm model; this one's weights come from a package
+    image_size: int | None = None  # pixels; None: chosen from the sizes of the images
+    batch_size: int = 64
+    device: str = "auto"  # auto, cpu, cuda, cuda:1 …
+    workers: int = 0  # decoding threads; 0: one per core
+    shard_size: int = 2048  # images per shard: the unit of resume
+    max_pixels: int = 178_956_970  # larger images are refused as decompression bombs (Pillow's own limit)
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """How samples are divided where the source gives no split."""
+
+    train: float = 0.70
+    val: float = 0.15
+    test: float = 0.15
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class AnnotationOptions:
+    """When a third person is called for, and how intervals are drawn."""
+
+    conflict_limit: float = 0.05  # above this conflict rate the arbitration queue is written
+    bootstraps: int = 1000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class FindOptions:
+    """What the finders look for; thresholds of the default flags are in each finder's file."""
+
+    neighbors: int = 500  # intruders that resemble each other hide from small k
+    folds: int = 5
+    imbalance: float = 0.30  # classes whose counts differ by more than this share are named
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class PolicyOptions:
+    """How flags and decisions become actions."""
+
+    relabel_above: float | None = None  # P(wrong label) above which an undecided sample is relabelled
+    drop_duplicates: bool = False  # drop undecided exact duplicates but one
+    include_test: bool = False  # allow changes to the test split
+    class_cap: float = 0.20  # largest share of a class that may be dropped
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """The training recipe. `preset` names in curate.train.loop override a few of these."""
+
+    model: str = "tf_efficientnet_lite0"
+    image_size: int | None = None
+    epochs: int = 12
+    batch_size: int = 64
+    learning_rate: float = 1e-3  # AdamW, per batch of 64
+    weight_decay: float = 0.05
+    warmup_epochs: float = 1.0
+    label_smoothing: float = 0.1
+    ema_decay: float = 0.99
+    patience: int = 4  # epochs without a better validation loss before stopping
+    freeze_backbone: bool = False
+    seed: int = 0
+    seeds: int = 1  # runs per arm; their probabilities are averaged
+    device: str = "auto"
+    workers: int = 0
