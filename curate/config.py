@@ -59,20 +59,27 @@ class PolicyOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """The training recipe. `preset` names in curate.train.loop override a few of these."""
+    """The training recipe. None means: as the preset says (`curate.train.recipe`)."""
 
-    model: str = "tf_efficientnet_lite0"
-    image_size: int | None = None
-    epochs: int = 12
-    batch_size: int = 64
-    learning_rate: float = 1e-3  # AdamW, per batch of 64
-    weight_decay: float = 0.05
-    warmup_epochs: float = 1.0
+    preset: str = "auto"  # quick: a head on frozen features; full: all layers; auto: full on CUDA, else quick
+    model: str = "tf_efficientnet_lite0"  # any timm model
+    image_size: int | None = None  # pixels; None: chosen from the sizes of the images
+    augmentation: str = "standard"  # none, light (crop, light), standard (also mirrored and colour)
+    views: int | None = None  # augmented looks at each training image; quick only
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None  # of AdamW, at the top of the schedule, for this batch size
+    weight_decay: float | None = None
+    warmup: float = 0.1  # share of the steps
     label_smoothing: float = 0.1
-    ema_decay: float = 0.99
+    ema_decay: float = 0.99  # of the weights' moving average, per step
     patience: int = 4  # epochs without a better validation loss before stopping
-    freeze_backbone: bool = False
+    validation: float = 0.1  # share of the training images to stop by, where there is no val split
+    folds: int | None = None  # of the out-of-fold predictions; 0: make none
+    bootstraps: int = 2000
     seed: int = 0
     seeds: int = 1  # runs per arm; their probabilities are averaged
     device: str = "auto"
-    workers: int = 0
+    amp: bool = True  # half precision on CUDA
+    workers: int | None = None  # processes that decode (full) or threads (quick); None: one per core
+    tensorboard: bool = False  # also write TensorBoard events; needs the package

@@ -80,6 +80,10 @@ class PolicyError(CurateError):
     """The decisions can't be applied as asked (for example, a class would be emptied)."""
 
 
+class ExportError(CurateError):
+    """A version can't be written where asked."""
+
+
 class GateExceeded(CurateError):
     """`curate check` found more issues than the thresholds allow."""
 

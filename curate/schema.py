@@ -83,11 +83,13 @@ MEASUREMENTS = (
     _text("error", "the reason in words; null when status is ok", nullable=True),
     _number("brightness_p5", "5th percentile of perceived brightness", nullable=True, unit_range=True),
     _number("brightness_p99", "99th percentile of perceived brightness", nullable=True, unit_range=True),
-    _number("brightness_mean", "mean perceived brightness", nullable=True, unit_range=True),
-    _number("sharpness", "square root of the variance of the Laplacian, grey levels", nullable=True),
+    _number("brightness_mean", "perceived brightness of the mean colour", nullable=True, unit_range=True),
+    _number("entropy", "bits: 0 to 8 for single-channel files, 0 to 9.58 for colour", nullable=True),
+    _number("colourfulness", "largest mean difference between two channels, grey levels; 0 = grey", nullable=True),
     _number("contrast", "standard deviation of grey levels", nullable=True),
-    _number("entropy", "entropy of the grey histogram, bits: 0 to 8", nullable=True),
-    _number("colourfulness", "largest mean difference between two channels, grey levels", nullable=True),
+    _number("edges", "standard deviation of edge strength at 64 pixels, grey levels", nullable=True),
+    _number("histogram_spread", "deviation of the grey histogram's counts at 64 pixels; high = plain", nullable=True),
+    _number("sharpness", "mean spatial frequency at 256 pixels, radians per pixel; low = blurred", nullable=True),
 )
 
 SOURCES = Table(
@@ -281,6 +283,13 @@ def empty(name: str) -> pd.DataFrame:
     """Return table `name` without rows, with the right columns and types."""
     dtypes = {"string": "str", "integer": "int64", "number": "float64", "bool": "bool"}
     return pd.DataFrame({c.name: pd.Series(dtype=dtypes[c.kind]) for c in TABLES[name].columns})
+
+
+def conform(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of table `name` in the order of the schema, with its types; missing cells stay missing."""
+    dtypes = {"string": "str", "integer": "int64", "number": "float64", "bool": "bool"}
+    typed = {c.name: pd.Series(table[c.name].tolist(), dtype=dtypes[c.kind]) for c in TABLES[name].columns}
+    return pd.DataFrame(typed)
 
 
 def _names(spec: Table) -> str:

@@ -13,14 +13,16 @@ import json
 import os
 import platform
 import resource
+import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from curate import __version__
@@ -30,18 +32,12 @@ from curate.schema import TABLES, validate
 FORMAT = 1  # of the folder's layout; a workspace of another number is refused
 
 
-@dataclass
-class Made:
-    """What a stage says of the file it just made; filled in while it works."""
-
-    counts: dict[str, Any] = field(default_factory=dict)
-
-
 class Workspace:
     """One workspace folder. `Workspace(root)` opens, `Workspace.create(root)` also makes it."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+        self._held = False
         if not (self.root / "workspace.json").is_file():
             raise WorkspaceError(
                 f"no workspace at {self.root}",
@@ -81,14 +77,16 @@ class Workspace:
 
     def numbered(self, kind: str) -> list[int]:
         """The finished numbers under `versions/` or `runs/`, ascending."""
-        done = self.path(kind).glob("*/done.json")
-        return sorted(int(path.parent.name) for path in done if path.parent.name.isdigit())
+        return sorted(int(path.name) for path in self.path(kind).glob("*") if path.name.isdigit())
 
     # ---- one writer at a time ----------------------------------------------------------------
 
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the workspace's lock; a second process gets WorkspaceBusy. The kernel frees it on any exit."""
+        if self._held:  # a verb that calls another verb
+            yield
+            return
         try:
             handle = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
@@ -109,66 +107,138 @@ class Workspace:
                 ) from None
             os.ftruncate(handle, 0)
             os.pwrite(handle, str(os.getpid()).encode(), 0)
+            self._held = True
+            self._sweep()
             yield
         finally:
+            self._held = False
             os.close(handle)
+
+    def _sweep(self) -> None:
+        """Remove what killed writers left half-written; only the holder of the lock may."""
+        for leftover in self.root.rglob(".*.tmp"):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
     # ---- files with provenance ---------------------------------------------------------------
 
-    def read(self, name: str) -> pd.DataFrame:
-        """Read table `name` of the schema, or an issue table by its finder's name."""
-        file = self.file_of(name)
-        if not self.sidecar(file):
-            raise StageMissing(f"{file.relative_to(self.root)} has not been made yet", do="curate ingest SOURCE")
-        return pd.read_parquet(file)
+    def file_of(self, name: str) -> Path:
+        """Where `name` lies: a table of the schema, a finder's issues, or a path inside the workspace."""
+        if name in TABLES:
+            return self.root / TABLES[name].file
+        return self.root / (name if "/" in name else f"issues/{name}.parquet")
 
     def has(self, name: str) -> bool:
-        return self.sidecar(self.file_of(name)) is not None
+        return self.sidecar(name) is not None
 
-    def file_of(self, name: str) -> Path:
-        return self.root / (TABLES[name].file if name in TABLES else f"issues/{name}.parquet")
-
-    def sidecar(self, file: Path) -> dict[str, Any] | None:
-        """The provenance of `file`, or None where it was never finished."""
+    def sidecar(self, name: str) -> dict[str, Any] | None:
+        """The provenance of `name`, or None where it was never finished."""
+        file = self.file_of(name)
         try:
             made: dict[str, Any] = json.loads(_sidecar_path(file).read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
             return None
         return made if file.exists() else None
 
-    def digest(self, file: Path) -> str:
-        made = self.sidecar(file)
+    def digest(self, name: str) -> str:
+        """The digest of the finished file `name`; empty where there is none."""
+        made = self.sidecar(name)
         return made["digest"] if made else ""
 
-    def is_fresh(self, file: Path, parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> bool:
-        """True where `file` was finished with these parameters, inputs and code."""
-        made = self.sidecar(file)
-        wanted = _wish(parameters, inputs)
-        return made is not None and all(made[key] == value for key, value in wanted.items())
+    def read(self, name: str) -> Any:
+        """Read a finished file: a DataFrame (.parquet), a dict of arrays (.npz) or a JSON value."""
+        if not self.has(name):
+            raise StageMissing(f"{self.file_of(name)} has not been made yet", do="curate ingest SOURCE")
+        return FORMATS[self.file_of(name).suffix].read(self.file_of(name))
 
-    @contextmanager
-    def making(self, file: Path, parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> Iterator[Made]:
-        """Around the work that makes `file` (already in place when the block ends): writes its sidecar."""
-        started, made = time.perf_counter(), Made()
-        yield made
+    def write(
+        self,
+        name: str,
+        content: Any,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        inputs: Iterable[str] = (),
+        counts: Mapping[str, Any] | None = None,
+        started: float | None = None,
+    ) -> None:
+        """Write `content` (checked where the schema knows `name`), then its sidecar."""
+        if name in TABLES:
+            validate(name, content)
+        file = self.file_of(name)
+        _sidecar_path(file).unlink(missing_ok=True)  # a kill between the two renames must not look done
+        with replacing(file) as temporary:
+            FORMATS[file.suffix].write(content, temporary)
         provenance = {
-            **_wish(parameters, inputs),
+            **self._wish(parameters or {}, inputs),
             "digest": digest_of(file),
-            "counts": made.counts,
-            "seconds": round(time.perf_counter() - started, 3),
-            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "counts": {"rows": len(content), **(counts or {})},
+            "seconds": round(time.perf_counter() - started, 3) if started else None,
+            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,  # of the process so far
             "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "python": platform.python_version(),
         }
         write_atomically(_sidecar_path(file), json.dumps(provenance, indent=1, default=str).encode())
 
-    def write(self, name: str, table: pd.DataFrame) -> Path:
-        """Write a table atomically, checked against its schema where it has one. Returns its path."""
-        if name in TABLES:
-            validate(name, table)
-        file = self.file_of(name)
-        write_parquet(file, table)
-        return file
+    def derive(
+        self, name: str, make: Callable[[], Any], *, inputs: Iterable[str], parameters: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Return `name`, made by `make()` only where it is missing or stale."""
+        inputs = list(inputs)
+        if self.is_fresh(name, parameters or {}, inputs):
+            return self.read(name)
+        started = time.perf_counter()
+        content = make()
+        self.write(name, content, parameters=parameters, inputs=inputs, started=started)
+        return content
+
+    def forget(self, name: str) -> None:
+        """Remove a derived file that no longer applies, and its sidecar."""
+        _sidecar_path(self.file_of(name)).unlink(missing_ok=True)
+        self.file_of(name).unlink(missing_ok=True)
+
+    def is_fresh(self, name: str, parameters: Mapping[str, Any], inputs: Iterable[str]) -> bool:
+        """True where `name` was finished with these parameters, these inputs as they are now, and this code."""
+        made = self.sidecar(name)
+        return made is not None and all(made[key] == value for key, value in self._wish(parameters, inputs).items())
+
+    def stale_inputs(self, name: str) -> list[str]:
+        """The inputs of `name` that have changed since it was made."""
+        made = self.sidecar(name)
+        return [i for i, digest in made["inputs"].items() if self.digest(i) != digest] if made else []
+
+    def _wish(self, parameters: Mapping[str, Any], inputs: Iterable[str]) -> dict[str, Any]:
+        wish = {"parameters": dict(parameters), "inputs": {name: self.digest(name) for name in inputs}}
+        return {**json.loads(json.dumps(wish, default=str)), "code": __version__}
+
+
+@dataclass(frozen=True)
+class Format:
+    """How content of one file type is read and written."""
+
+    read: Callable[[Path], Any]
+    write: Callable[[Any, Path], None]
+
+
+def _read_arrays(file: Path) -> dict[str, np.ndarray]:
+    with np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _write_arrays(arrays: Mapping[str, np.ndarray], file: Path) -> None:
+    with open(file, "wb") as handle:
+        np.savez(handle, **arrays)  # type: ignore[arg-type]
+
+
+def _write_json(value: Any, file: Path) -> None:
+    file.write_text(json.dumps(value, indent=1, default=str))
+
+
+FORMATS = {
+    ".parquet": Format(pd.read_parquet, lambda table, file: table.to_parquet(file, index=False)),
+    ".npz": Format(_read_arrays, _write_arrays),
+    ".json": Format(lambda file: json.loads(file.read_text()), _write_json),
+    ".html": Format(Path.read_text, lambda page, file: file.write_text(page, encoding="utf-8") and None),
+    ".csv": Format(pd.read_csv, lambda table, file: table.to_csv(file, index=False)),
+}
 
 
 def write_parquet(file: Path, table: pd.DataFrame) -> None:
@@ -197,6 +267,20 @@ def replacing(file: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Yield a new temporary folder beside `folder`; on success it takes that name, whole or not at all."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a killed run; the lock says nobody else is at it
+    temporary.mkdir()
+    try:
+        yield temporary
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def digest_of(file: Path) -> str:
     """BLAKE2b of a file, or of the names and contents' digests of a folder's files; 32 hex digits."""
     hasher = hashlib.blake2b(digest_size=16)
@@ -212,11 +296,6 @@ def digest_of(file: Path) -> str:
 
 def _sidecar_path(file: Path) -> Path:
     return file.with_name(file.name + ".json")
-
-
-def _wish(parameters: Mapping[str, Any], inputs: Mapping[str, str]) -> dict[str, Any]:
-    plain = json.loads(json.dumps({"parameters": dict(parameters), "inputs": dict(inputs)}, default=str))
-    return {**plain, "code": __version__}
 
 
 def _refuse_to_mix(root: Path) -> None:

@@ -1,1 +1,1 @@
-"""apply"""
+"""Decisions → a new version of the data set: what to do with each sample, the manifest, the export."""

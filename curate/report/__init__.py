@@ -1,1 +1,1 @@
-"""report"""
+"""Tables → one self-contained HTML page that a person likes to look at."""

@@ -1,0 +1,39 @@
+# One virtual environment, made once; every target uses it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo test test-slow lint bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/' | sort
+
+setup: $(STAMP)  ## make the virtual environment and install curate into it
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch torchvision
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## the whole loop on planted defects, in ./curate-demo
+	$(BIN)/curate demo curate-demo
+
+test: $(STAMP)  ## the default tests
+	$(BIN)/python -m pytest
+
+test-slow: $(STAMP)  ## the slow tests: kill tests, scale, real images
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## measure detection, speed and scale on the bench images
+	$(BIN)/python tests/benchmarks/run.py
+
+clean:  ## remove the virtual environment and caches, never a workspace
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist *.egg-info

@@ -1,0 +1,603 @@
+"""The commands: open the workspace, call one verb, print its summary.
+
+Results go to stdout, progress and errors to stderr. Exit codes: 0 done; 1 it could not be done, and the
+message says why; 2 wrong usage, or `curate check` found more than allowed; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import inspect
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from curate import __version__
+from curate.config import (
+    AnnotationOptions,
+    EmbedOptions,
+    FindOptions,
+    PolicyOptions,
+    SplitOptions,
+    TrainOptions,
+)
+from curate.errors import CurateError
+
+DEFAULT_WORKSPACE = "curate-workspace"
+
+
+class Commands(click.Group):
+    """Lists commands in the order of the work, and turns errors into a message and an exit code."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except CurateError as error:
+            _fail(str(error), error.exit_code)
+        except OSError as error:
+            _fail(_disk_trouble(error), 1)
+        except KeyboardInterrupt:
+            _fail("interrupted; run the same command again to go on", 130)
+
+
+def _fail(message: str, code: int) -> None:
+    first, *rest = message.splitlines()
+    click.secho(f"Error: {first}", fg="red", err=True)
+    for line in rest:
+        click.echo(f"  {line}", err=True)
+    sys.exit(code)
+
+
+def _disk_trouble(error: OSError) -> str:
+    what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{what}\nto do: free some space and run the same command again; what was finished is kept"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{what}\nto do: use a folder that you may read and write"
+    return what
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="curate")
+def main() -> None:
+    """Make a labelled image dataset trustworthy, and prove it.
+
+    \b
+    curate ingest photos/            look at every image once, find what is wrong
+    curate review --html             look at the worst first
+    curate decide verdicts.csv       record what you decided
+    curate apply                     make a cleaned version
+    curate retrain                   train before, after and a control; compare
+    curate report                    one page with everything
+
+    Your images are never modified, moved or deleted.
+    """
+
+
+# ---- options that commands share -----------------------------------------------------------------
+
+Command = Callable[..., None]
+
+
+def with_workspace(command: Command) -> Command:
+    return click.option(
+        "-w",
+        "--workspace",
+        "root",
+        type=click.Path(path_type=Path),
+        envvar="CURATE_WORKSPACE",
+        default=DEFAULT_WORKSPACE,
+        show_default=True,
+        help="Folder of all tables; also from CURATE_WORKSPACE.",
+    )(command)
+
+
+def with_json(command: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(command)
+
+
+def with_options(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+def gathered(
+    into: str, kind: Callable[..., Any], *options: Callable[[Command], Command]
+) -> Callable[[Command], Command]:
+    """Hand the values of `options` to the command as one argument `into`, made by `kind`."""
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_gathered(**values: Any) -> None:
+            names = [name for name in inspect.signature(kind).parameters if name in values]
+            command(**{into: kind(**{name: values.pop(name) for name in names})}, **values)
+
+        return with_options(*options)(with_gathered)
+
+    return decorate
+
+
+embed_options = gathered(
+    "embedding",
+    EmbedOptions,
+    click.option("--model", default=EmbedOptions.model, show_default=True, help="Any timm model."),
+    click.option("--image-size", type=click.IntRange(32, 1024), help="Pixels; default: by the size of the images."),
+    click.option("--batch-size", type=click.IntRange(1), default=EmbedOptions.batch_size, show_default=True),
+    click.option("--device", default=EmbedOptions.device, show_default=True, help="auto, cpu, cuda, cuda:1 …"),
+    click.option("--workers", type=click.IntRange(0), default=0, help="Decoding threads; default: one per core."),
+)
+split_options = gathered(
+    "splitting",
+    lambda fractions, split_seed: SplitOptions(*fractions, seed=split_seed),
+    click.option(
+        "--split",
+        "fractions",
+        type=(float, float, float),
+        default=(SplitOptions.train, SplitOptions.val, SplitOptions.test),
+        show_default=True,
+        help="Shares of train, val and test where the source gives no split.",
+    ),
+    click.option("--split-seed", type=int, default=SplitOptions.seed, show_default=True),
+)
+find_options = gathered(
+    "finding",
+    FindOptions,
+    click.option("--folds", type=click.IntRange(2, 50), default=FindOptions.folds, show_default=True),
+    click.option("--seed", type=int, default=FindOptions.seed, show_default=True, help="Of the folds."),
+)
+policy_options = gathered(
+    "policy",
+    PolicyOptions,
+    click.option("--relabel-above", type=click.FloatRange(0, 1), help="Also relabel undecided above this P(wrong)."),
+    click.option("--drop-duplicates", is_flag=True, help="Also drop undecided exact duplicates, but one of a group."),
+    click.option("--include-test", is_flag=True, help="Allow changes to the test split."),
+    click.option(
+        "--class-cap",
+        type=click.FloatRange(0, 1),
+        default=PolicyOptions.class_cap,
+        show_default=True,
+        help="Largest share of a class that may be dropped.",
+    ),
+)
+train_options = gathered(
+    "training",
+    TrainOptions,
+    click.option("--preset", type=click.Choice(["auto", "quick", "full"]), default="auto", show_default=True),
+    click.option("--model", default=TrainOptions.model, show_default=True, help="Any timm model."),
+    click.option("--image-size", type=click.IntRange(32, 1024), help="Pixels; default: by the size of the images."),
+    click.option("--epochs", type=click.IntRange(1), help="Default: as the preset says."),
+    click.option("--batch-size", type=click.IntRange(1)),
+    click.option("--learning-rate", type=click.FloatRange(0, min_open=True)),
+    click.option("--folds", type=click.IntRange(0, 50), help="Of the out-of-fold predictions; 0: none."),
+    click.option("--seed", type=int, default=TrainOptions.seed, show_default=True),
+    click.option(
+        "--seeds", type=click.IntRange(1), default=TrainOptions.seeds, show_default=True, help="Runs per arm."
+    ),
+    click.option("--device", default=TrainOptions.device, show_default=True, help="auto, cpu, cuda, cuda:1 …"),
+    click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events."),
+)
+
+
+def _open(root: Path, *, create: bool = False) -> Any:
+    from curate.workspace import Workspace
+
+    return Workspace.create(root) if create else Workspace(root)
+
+
+def _progress() -> Any:
+    from curate.progress import bar
+
+    return bar
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=1, default=str))
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    """Rows as aligned text: numbers to the right, the columns of the first row."""
+    if not rows:
+        return "(none)"
+    cells = [[_cell(row.get(name)) for name in rows[0]] for row in rows]
+    widths = [max(len(name), *(len(line[i]) for line in cells)) for i, name in enumerate(rows[0])]
+    right = [isinstance(value, int | float) for value in rows[0].values()]
+    lines = [list(rows[0]), ["─" * width for width in widths], *cells]
+    return "\n".join(
+        "  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in zip(line, widths, right, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:  # NaN
+        return "–"
+    return f"{value:,.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+# ---- ingest, embed, find -------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "--annotations", type=click.Path(path_type=Path), help="Who called what: long or wide; CSV/Parquet/JSONL."
+)
+@click.option(
+    "--image-root", type=click.Path(path_type=Path), help="Where a manifest's paths start; default: its folder."
+)
+@click.option(
+    "--conflict-limit",
+    type=click.FloatRange(0, 1),
+    default=AnnotationOptions.conflict_limit,
+    show_default=True,
+    help="Above this conflict rate a third annotator is called for.",
+)
+@embed_options
+@split_options
+@find_options
+@with_workspace
+@with_json
+def ingest(
+    source: Path,
+    annotations: Path | None,
+    image_root: Path | None,
+    conflict_limit: float,
+    embedding: EmbedOptions,
+    splitting: SplitOptions,
+    finding: FindOptions,
+    root: Path,
+    as_json: bool,
+) -> None:
+    """Read labels, look at every image once, find what is wrong.
+
+    SOURCE is a folder (CLASS/img.jpg or SPLIT/CLASS/img.jpg) or a manifest (CSV, Parquet, JSONL) with
+    a column `image` and any of `label`, `split`, `group`. Run it again after adding images: only what
+    is new is opened.
+
+    \b
+    curate ingest photos/
+    curate ingest samples.csv --annotations annotations.csv -w ws
+    """
+    from curate.verbs.ingest import ingest as run
+
+    summary = run(
+        _open(root, create=True),
+        source,
+        annotations=annotations,
+        image_root=image_root,
+        annotating=AnnotationOptions(conflict_limit=conflict_limit),
+        embedding=embedding,
+        splitting=splitting,
+        finding=finding,
+        progress=_progress(),
+    )
+    if as_json:
+        _print_json(summary.to_dict())
+        return
+    click.echo(summary.to_text())
+    click.echo(f"\nNext: curate review --html -w {root}   (then curate decide, apply, retrain, report)")
+
+
+@main.command()
+@embed_options
+@with_workspace
+def embed(embedding: EmbedOptions, root: Path) -> None:
+    """Look at every file once: hash, measure, embed. `ingest` does this too.
+
+    \b
+    curate embed --model resnet18 -w ws
+    """
+    from curate.verbs.embed import embed as run
+
+    scan = run(_open(root), options=embedding, progress=_progress())
+    click.echo(_table([{"status": s, "images": int(n)} for s, n in scan["status"].value_counts().items()]))
+
+
+@main.command()
+@split_options
+@find_options
+@with_workspace
+@with_json
+def find(splitting: SplitOptions, finding: FindOptions, root: Path, as_json: bool) -> None:
+    """Run every finder over the last scan. `ingest` does this too.
+
+    \b
+    curate find -w ws        # after retrain: uses its out-of-fold predictions
+    """
+    from curate.verbs.find import find as run
+
+    summary = run(_open(root), options=finding, splitting=splitting, progress=_progress())
+    if as_json:
+        _print_json(summary.to_dict())
+    else:
+        click.echo(summary.to_text())
+
+
+# ---- looking ---------------------------------------------------------------------------------------
+
+
+@main.command()
+@with_workspace
+@with_json
+def status(root: Path, as_json: bool) -> None:
+    """Which stages are done, stale or never run.
+
+    \b
+    curate status -w ws
+    """
+    from curate.verbs.status import status as run
+
+    rows = run(_open(root))
+    if as_json:
+        _print_json(rows)
+    else:
+        click.echo(_table(rows))
+
+
+@main.command()
+@click.option("--issue", help="Only this issue; default: a count of each.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--all", "everything", is_flag=True, help="Every scored sample, not only the flagged.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the whole list as CSV or Parquet.")
+@with_workspace
+@with_json
+def issues(issue: str | None, limit: int, everything: bool, out: Path | None, root: Path, as_json: bool) -> None:
+    """List what was found, or export it.
+
+    \b
+    curate issues -w ws
+    curate issues --issue label --limit 50 -w ws
+    curate issues --issue leak --out leaks.csv -w ws
+    """
+    from curate.verbs.issues import count_issues, list_issue
+
+    workspace = _open(root)
+    rows = list_issue(workspace, issue, everything=everything) if issue else count_issues(workspace)
+    if out:
+        from curate.verbs.issues import export
+
+        export(rows, out)
+        click.echo(f"{len(rows):,} rows written to {out}")
+    elif as_json:
+        _print_json(rows.to_dict("records"))
+    else:
+        click.echo(_table(rows.head(limit).to_dict("records")))
+        if len(rows) > limit:
+            click.echo(f"… and {len(rows) - limit:,} more (--limit, --out)")
+
+
+@main.command()
+@click.option("--html", "form", flag_value="html", help="A page of thumbnails with evidence.")
+@click.option("--csv", "form", flag_value="csv", help="The queue as CSV, with empty columns for verdicts.")
+@click.option("--issue", help="Only this issue.")
+@click.option("--limit", type=click.IntRange(1), default=300, show_default=True, help="How many to show, worst first.")
+@click.option("--out", type=click.Path(path_type=Path), help="Default: reports/review.html or .csv in the workspace.")
+@with_workspace
+def review(form: str | None, issue: str | None, limit: int, out: Path | None, root: Path) -> None:
+    """Write the ranked queue, worst first, for a person to judge.
+
+    \b
+    curate review --html -w ws           # open the page, click verdicts, download decisions.csv
+    curate decide decisions.csv -w ws    # record them
+    """
+    from curate.verbs.review import review as run
+
+    summary = run(_open(root), form=form or "html", issue=issue, limit=limit, out=out)
+    click.echo(summary.to_text())
+
+
+# ---- deciding --------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--issue", help="Bulk: the issue whose flags are decided.")
+@click.option("--above", type=click.FloatRange(0, 1), help="Bulk: the smallest P(the flag is right).")
+@click.option("--action", type=click.Choice(["keep", "relabel", "drop", "unsure"]), help="Bulk: the verdict.")
+@click.option("--reviewer", envvar="CURATE_REVIEWER", default="", help="Your name; default: the login name.")
+@click.option("--reason", default="", help="Kept with the decision.")
+@click.option("--allow-new-classes", is_flag=True, help="Accept labels that no sample has yet.")
+@with_workspace
+def decide(
+    file: Path | None,
+    issue: str | None,
+    above: float | None,
+    action: str | None,
+    reviewer: str,
+    reason: str,
+    allow_new_classes: bool,
+    root: Path,
+) -> None:
+    """Record verdicts, from a CSV or in bulk by threshold. Durable when the command returns.
+
+    \b
+    curate decide decisions.csv -w ws
+    curate decide --issue label --above 0.95 --action relabel -w ws
+    """
+    from curate.verbs.decide import decide_by_threshold, decide_from_file
+
+    workspace = _open(root)
+    if file and (issue or above is not None or action):
+        raise click.UsageError("give a FILE, or --issue with --above and --action, not both")
+    if file:
+        summary = decide_from_file(workspace, file, reviewer=reviewer, reason=reason, new_classes=allow_new_classes)
+    elif issue and above is not None and action:
+        summary = decide_by_threshold(workspace, issue, above, action, reviewer=reviewer, reason=reason)
+    else:
+        raise click.UsageError("give a FILE, or --issue with --above and --action")
+    click.echo(summary.to_text())
+    if summary.n_problems and not summary.n_recorded:
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--last", type=click.IntRange(1), help="Take back the last N decisions in force.")
+@click.option("--id", "ids", type=int, multiple=True, help="Take back the decision of this number; may repeat.")
+@click.option("--reviewer", envvar="CURATE_REVIEWER", default="")
+@with_workspace
+def undo(last: int | None, ids: tuple[int, ...], reviewer: str, root: Path) -> None:
+    """Take decisions back; nothing is erased, the undo is a new row.
+
+    \b
+    curate undo --last 1 -w ws
+    curate undo --id 17 --id 18 -w ws
+    """
+    from curate.verbs.decide import undo as run
+
+    if bool(last) == bool(ids):
+        raise click.UsageError("give --last N or --id NUMBER")
+    undone = run(_open(root), ids=list(ids), last=last, reviewer=reviewer)
+    click.echo(f"{len(undone):,} decision(s) taken back")
+
+
+# ---- a new version, a new model -------------------------------------------------------------------
+
+
+@main.command()
+@policy_options
+@click.option("--dry-run", is_flag=True, help="Say what would change; write nothing.")
+@click.option("--export", "out", type=click.Path(path_type=Path), help="Also write the version as a folder tree.")
+@click.option("--how", type=click.Choice(["hardlink", "symlink", "copy"]), default="symlink", show_default=True)
+@click.option("--csv", "csv_out", type=click.Path(path_type=Path), help="Also write the version as a CSV manifest.")
+@with_workspace
+@with_json
+def apply(
+    policy: PolicyOptions,
+    dry_run: bool,
+    out: Path | None,
+    how: str,
+    csv_out: Path | None,
+    root: Path,
+    as_json: bool,
+) -> None:
+    """Turn decisions into a new version of the dataset: manifest, rejects with reasons, diff.
+
+    \b
+    curate apply --dry-run -w ws
+    curate apply -w ws
+    curate apply --export cleaned/ --how hardlink -w ws
+    """
+    from curate.verbs.apply import apply as run
+
+    summary = run(_open(root), options=policy, dry_run=dry_run, export_to=out, how=how, csv=csv_out)
+    if as_json:
+        _print_json(summary.to_dict())
+    else:
+        click.echo(summary.to_text())
+
+
+@main.command()
+@click.argument("before", type=int, required=False)
+@click.argument("after", type=int, required=False)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@with_workspace
+@with_json
+def diff(before: int | None, after: int | None, limit: int, root: Path, as_json: bool) -> None:
+    """What changed between two versions (0 = as ingested); default: the last and its parent.
+
+    \b
+    curate diff -w ws
+    curate diff 0 2 -w ws
+    """
+    from curate.verbs.apply import diff as run
+
+    changes = run(_open(root), before, after)
+    if as_json:
+        _print_json(changes.to_dict("records"))
+        return
+    counts = changes["change"].value_counts()
+    click.echo(_table([{"change": c, "samples": int(n)} for c, n in counts.items()]))
+    click.echo(_table(changes.head(limit).to_dict("records")))
+
+
+@main.command()
+@click.option("--before", type=int, default=0, show_default=True, help="Version to compare with; 0 = as ingested.")
+@click.option("--after", type=int, help="Version to prove; default: the last.")
+@train_options
+@with_workspace
+@with_json
+def retrain(
+    before: int,
+    after: int | None,
+    training: TrainOptions,
+    root: Path,
+    as_json: bool,
+) -> None:
+    """Train on the version before, after and a random control; compare on the same test split.
+
+    `quick` trains a head on frozen features (minutes on a CPU), `full` every layer; `auto` is `full`
+    where there is a GPU. A killed run goes on where it was.
+
+    \b
+    curate retrain -w ws
+    curate retrain --preset full --epochs 30 -w ws
+    """
+    from curate.verbs.retrain import retrain as run
+
+    summary = run(_open(root), before=before, after=after, options=training, progress=_progress())
+    if as_json:
+        _print_json(summary.to_dict())
+    else:
+        click.echo(summary.to_text())
+
+
+@main.command()
+@click.option("--out", type=click.Path(path_type=Path), help="Default: reports/report.html in the workspace.")
+@with_workspace
+def report(out: Path | None, root: Path) -> None:
+    """Write one self-contained HTML page with everything that is known.
+
+    \b
+    curate report -w ws
+    """
+    from curate.verbs.report import report as run
+
+    click.echo(f"Report: {run(_open(root), out=out)}")
+
+
+@main.command()
+@click.option("--max", "limits", multiple=True, metavar="ISSUE=N|N%", help="The most that is allowed; may repeat.")
+@with_workspace
+@with_json
+def check(limits: tuple[str, ...], root: Path, as_json: bool) -> None:
+    """A gate for CI: exit code 2 when more is flagged than allowed.
+
+    \b
+    curate check --max leak=0 --max label=2% --max unreadable=0 -w ws
+    """
+    from curate.verbs.issues import check as run
+
+    rows = run(_open(root), limits)
+    if as_json:
+        _print_json(rows)
+    else:
+        click.echo(_table(rows))
+    if not all(row["ok"] for row in rows):
+        sys.exit(2)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("curate-demo"))
+@click.option("--seed", type=int, default=0, show_default=True)
+def demo(folder: Path, seed: int) -> None:
+    """The whole loop on handwritten digits with planted defects of known number.
+
+    \b
+    curate demo
+    curate demo /tmp/demo --seed 1
+    """
+    from curate.verbs.demo import demo as run
+
+    run(folder, seed=seed, progress=_progress(), echo=click.echo)

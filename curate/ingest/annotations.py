@@ -1,0 +1,107 @@
+"""A file of votes as annotations: who called which image what, long or wide.
+
+Long: `image, annotator, label`, a row per vote. Wide: `image` and a column per annotator, an empty
+cell where someone gave no label. The arbitration queue that curate writes is of the wide form.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from curate.errors import AnnotationError
+from curate.ingest.cells import SYNONYMS, Cells, text_column
+from curate.ingest.formats import read_cells
+from curate.ingest.manifest import check_names, pick
+from curate.ingest.problems import Rows, join_problems
+from curate.schema import empty
+
+ARBITER = "arbiter"  # the annotator whose word is final: the third person of an arbitration queue
+SUGGESTED, PATH = "suggested", "path"  # columns of the queue that are help, not votes
+RESERVED = frozenset({SUGGESTED, PATH, *SYNONYMS, *(name for names in SYNONYMS.values() for name in names)})
+
+
+def read_annotations(file: Path, sources: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read annotations (CSV, TSV, Parquet, JSONL; long or wide) of the images in `sources`.
+
+    An image cell is matched with `sample_id`, else with the file's path, absolute or relative to the
+    annotations file.
+
+    Returns
+    -------
+    annotations : table ANNOTATIONS, sorted
+    problems : table ROW_PROBLEMS: unknown images, votes without a label or annotator, repeated votes.
+        Of equal votes by one person on one image the first is used, of contradicting ones none: which
+        was meant can't be told, and must not depend on the order of the rows
+
+    Raises
+    ------
+    AnnotationError : columns of neither form, or not one usable row
+    """
+    file = Path(os.path.abspath(file))
+    cells = read_cells(file, error=AnnotationError)
+    rows = Rows(cells.file, _votes(cells))
+    rows.table["sample_id"] = _match(rows.table["image"], sources, file.parent)
+    rows.refuse(rows.table["image"].isna(), "names no image")
+    rows.refuse(rows.table["sample_id"].isna(), "is no image of this data set")
+    for column in ("annotator", "label"):
+        rows.refuse(rows.table[column].isna(), f"has no {column}")
+    check_names(rows, ["annotator", "label"])
+    is_reserved = rows.table["annotator"].str.casefold().isin(RESERVED)
+    rows.refuse(is_reserved, "has an annotator named like a column of a table; give them another name")
+    rows.settle_repeats(["sample_id", "annotator"], ["label"], of="image and annotator")
+    problems = join_problems(cells.problems, rows.problems())
+    good = rows.good()[["sample_id", "annotator", "label"]]
+    if good.empty:
+        first = f"; the first: {problems['reason'].iloc[0]} ({problems['image'].iloc[0]})" if len(problems) else ""
+        raise AnnotationError(
+            f"{cells.file} holds no usable label{first}",
+            f"images as in the data set, such as {sources['sample_id'].iloc[0]}",
+        )
+    return good.sort_values(["sample_id", "annotator"], ignore_index=True), problems
+
+
+def join_annotations(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Put tables ANNOTATIONS together; where one person judged one image twice, the later table counts.
+
+    So an arbitration queue that comes back adds the third person's answers and repeats the others'.
+    """
+    joined = pd.concat([empty("annotations"), *tables], ignore_index=True)
+    joined = joined.drop_duplicates(["sample_id", "annotator"], keep="last")
+    return joined.sort_values(["sample_id", "annotator"], ignore_index=True)
+
+
+def _votes(cells: Cells) -> pd.DataFrame:
+    """One row per vote: image, annotator, label; the index is the row of the file."""
+    has = {role: cells.column_of(role) for role in ("image", "annotator", "label")}
+    if has["annotator"] and has["label"]:
+        return pick(cells, ["image", "annotator", "label"])
+    people = [column for column in cells.table.columns if column != has["image"] and column.casefold() not in RESERVED]
+    if not people or has["annotator"] or has["label"]:
+        raise AnnotationError(
+            f"{cells.file} has the columns {cells.column_names()}",
+            "image, annotator, label (a row per vote), or image and one column per annotator",
+        )
+    image = pick(cells, ["image"])["image"]
+    votes = [
+        pd.DataFrame({"image": image, "annotator": person, "label": text_column(cells.table[person].str.strip())})
+        for person in people
+    ]
+    wide = pd.concat(votes).astype({"annotator": "str"})
+    return wide[wide["label"].notna()]
+
+
+def _match(images: pd.Series, sources: pd.DataFrame, folder: Path) -> pd.Series:
+    """The sample_id that each image cell means, null where none."""
+    codes, cells = pd.factorize(images)  # each image is matched once, however many voted on it
+    by_path = dict(zip(sources["path"], sources["sample_id"], strict=True))
+    known = set(sources["sample_id"])
+
+    def match(cell: str) -> str | None:
+        normal = os.path.normpath(cell)
+        return normal if normal in known else by_path.get(os.path.normpath(folder / cell))
+
+    matched = pd.Series([match(cell) for cell in cells] + [None], dtype="str")  # the last is for code -1
+    return matched.iloc[codes].set_axis(images.index)

@@ -1,0 +1,74 @@
+"""The cells of a table file as text, and which column plays which role."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from curate.errors import CurateError
+
+log = logging.getLogger(__name__)
+
+SYNONYMS = {
+    "image": ("img", "path", "file", "filename", "file_name", "filepath", "file_path", "image_path"),
+    "label": ("class", "class_name", "category"),
+    "split": ("subset", "partition"),
+    "group": ("group_id", "patient", "patient_id", "video", "video_id"),
+    "annotator": ("annotator_id", "rater", "rater_id", "worker", "worker_id"),
+}
+LONGEST_PATH = 4096  # bytes in Linux, NUL included
+LONGEST_NAME = 255  # of a label, split, group or annotator: a class must be able to name a folder
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of one file as text.
+
+    Attributes
+    ----------
+    file : the file's name
+    table : columns of text as the header names them, null where a cell is empty; the index is the row
+        number, 1 for the first after the header
+    problems : rows that could not be read, as a table ROW_PROBLEMS
+    not_text : columns that hold no plain values, and what they hold instead
+    error : what to raise where the file as a whole is no use
+    """
+
+    file: str
+    table: pd.DataFrame
+    problems: pd.DataFrame
+    error: type[CurateError]
+    not_text: dict[str, str] = field(default_factory=dict)
+
+    def column_of(self, role: str) -> str | None:
+        """The column that plays `role` (a key of SYNONYMS): of that name, or the one known synonym, or None."""
+        names = [*self.table.columns, *self.not_text]
+        found = [name for name in names if name.casefold() == role]
+        found = found or [name for name in names if name.casefold() in SYNONYMS[role]]
+        if len(found) > 1:
+            raise self.error(
+                f"columns {quoted(found)} of {self.file} could each be the {role}",
+                f"one column '{role}'",
+                f"rename the right one to '{role}'",
+            )
+        if found and found[0] in self.not_text:
+            raise self.error(f"column '{found[0]}' of {self.file} holds {self.not_text[found[0]]}", "text")
+        if found and found[0] != role:
+            log.info("%s: column '%s' is read as the %s", self.file, found[0], role)
+        return found[0] if found else None
+
+    def column_names(self) -> str:
+        return quoted([*self.table.columns, *self.not_text]) or "none"
+
+
+def text_column(values: Iterable[str | None]) -> pd.Series:
+    """Values as a column of text, null where empty."""
+    column = pd.Series(values, dtype="str")
+    return column.mask(column == "")
+
+
+def quoted(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)

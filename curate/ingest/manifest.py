@@ -1,0 +1,141 @@
+"""A manifest (CSV, Parquet, JSONL) as sources: one row per image, or a reason why a row can't be used."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from curate.errors import SourceError
+from curate.ingest.cells import LONGEST_NAME, LONGEST_PATH, Cells, text_column
+from curate.ingest.formats import read_cells
+from curate.ingest.problems import Rows, join_problems
+from curate.schema import SPLITS
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+STATED = ["label", "split", "group"]
+
+
+def read_manifest(file: Path, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read a manifest whose image paths are relative to `root`.
+
+    Returns
+    -------
+    sources : table SOURCES. An image that is not on disk is a row all the same: the scan will say so
+    problems : table ROW_PROBLEMS: paths outside `root`, unknown splits, repeated or contradicting rows
+
+    Raises
+    ------
+    SourceError : no column `image`, a column that can't be told, or not one usable row
+    """
+    cells = read_cells(file, error=SourceError)
+    rows = Rows(cells.file, pick(cells, ["image", *STATED]))
+    rows.table["sample_id"] = place(rows, root)
+    check_names(rows, STATED)
+    rows.table["split"] = _known_splits(rows)
+    rows.settle_repeats(["sample_id"], STATED, of="image")
+    problems = join_problems(cells.problems, rows.problems())
+    good = rows.good()
+    if good.empty:
+        raise SourceError(
+            f"not one of the {len(problems):,} rows of {cells.file} can be used; the first: "
+            f"{problems['reason'].iloc[0]} ({problems['image'].iloc[0]})",
+            f"image paths relative to {root}",
+            "give the folder that holds the images with --image-root",
+        )
+    path = str(root) + "/" + good["sample_id"]
+    sources = good.assign(path=path)[["sample_id", "path", *STATED]]
+    return sources.sort_values("sample_id", ignore_index=True), problems
+
+
+def pick(cells: Cells, roles: list[str]) -> pd.DataFrame:
+    """One column per role, under the role's name; a role that no column plays is null throughout."""
+    columns = {role: cells.column_of(role) for role in roles}
+    if columns["image"] is None:
+        raise cells.error(
+            f"{cells.file} has no column 'image'; its columns: {cells.column_names()}",
+            "a column 'image' with paths of images, and any of " + ", ".join(STATED),
+            "rename the column that holds the paths to 'image'",
+        )
+    table = cells.table
+    # only the path is kept to the letter: a file's name may end in a space, a label's may not
+    picked = {
+        role: table[column] if role == "image" else text_column(table[column].str.strip())
+        for role, column in columns.items()
+        if column is not None
+    }
+    return pd.DataFrame(picked, index=table.index).reindex(columns=roles).astype("str")
+
+
+def place(rows: Rows, root: Path) -> pd.Series:
+    """The sample_id of each image cell: its path relative to `root`; null, and refused, where it has none."""
+    cells = rows.table["image"]
+    rows.refuse(cells.isna(), "names no image")
+    rows.refuse(cells.str.len().ge(LONGEST_PATH), f"is longer than a path can be ({LONGEST_PATH:,} characters)")
+    rows.refuse(cells.str.contains("\0", regex=False, na=False), "holds a NUL character")
+    rows.refuse(cells.str.contains("://", regex=False, na=False), "is a web address; curate reads files")
+    sound = zip(cells.to_numpy(object), rows.is_good, strict=True)
+    placed = [relative_to(cell, root) if is_good else None for cell, is_good in sound]
+    ids = pd.Series(placed, index=cells.index, dtype="str")
+    rows.refuse(ids.isna(), f"lies outside {root}")
+    rows.refuse(ids.eq("."), "names a folder")
+    rows.refuse(_leads_out(ids, root), f"is reached through a link that leads outside {root}")
+    return ids
+
+
+def relative_to(cell: str, root: Path) -> str | None:
+    """`cell` as a normal path relative to `root` (absolute cells too), or None where it climbs out."""
+    if cell.startswith("/"):
+        cell = posixpath.relpath(cell, root)
+    cell = posixpath.normpath(cell)
+    return None if cell == ".." or cell.startswith("../") else cell
+
+
+def check_names(rows: Rows, columns: list[str]) -> None:
+    """Refuse rows with names too long to be meant, such as what follows a quote that is never closed."""
+    for column in columns:
+        too_long = rows.table[column].str.len().gt(LONGEST_NAME)
+        rows.refuse(too_long, f"has a {column} of more than {LONGEST_NAME} characters: is a quote not closed?")
+
+
+def _leads_out(ids: pd.Series, root: Path) -> np.ndarray:
+    """(rows,) bool: following links, the path ends outside `root`. Each folder is resolved once."""
+    real_root = os.path.realpath(root)
+
+    def is_outside(path: str) -> bool:
+        real = os.path.realpath(path)
+        return real != real_root and not real.startswith(real_root.rstrip("/") + "/")
+
+    folders: dict[str, bool] = {}
+
+    def leads_out(sample_id: str) -> bool:
+        folder, path = sample_id.rpartition("/")[0], f"{root}/{sample_id}"
+        if folder not in folders:
+            folders[folder] = is_outside(f"{root}/{folder}")
+        return folders[folder] or (os.path.islink(path) and is_outside(path))
+
+    return np.array([isinstance(i, str) and leads_out(i) for i in ids.to_numpy(object)], dtype=bool)
+
+
+def _known_splits(rows: Rows) -> pd.Series:
+    """The split of each row as train, val or test; a row of any other split is refused.
+
+    It is not kept without a split: it may be held out, and must not end up in training.
+    """
+    said = rows.table["split"]
+    known = said.str.casefold().map(SPLIT_NAMES).astype("str")
+    shown = said.fillna("").str.slice(0, 40)
+    rows.refuse(said.notna() & known.isna(), "is of split '" + shown + "', which is none of " + ", ".join(SPLITS))
+    return known

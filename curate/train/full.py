@@ -1,0 +1,103 @@
+"""The preset full: all layers learn, from pixels that are decoded and varied anew for each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from curate.progress import Progress
+from curate.train.augment import Augment
+from curate.train.batches import endless_batches
+from curate.train.loop import Batch
+from curate.train.model import Classifier, State
+from curate.train.pixels import read_pixels
+from curate.train.recipe import Recipe
+
+
+class FullLearner:
+    """Fine-tunes a timm model.
+
+    Parameters
+    ----------
+    workers : processes that decode and augment; 0: this one
+    """
+
+    def __init__(self, recipe: Recipe, classes: list[str], *, device: torch.device, workers: int) -> None:
+        self.recipe, self.classes, self.device, self.workers = recipe, classes, device, workers
+
+    def prepare(self, progress: Progress) -> None:
+        """Nothing to do before the first arm."""
+
+    def close(self) -> None:
+        """Nothing to free after the last."""
+
+    def model(self, train: pd.DataFrame, *, seed: int) -> Classifier:
+        """A pretrained network with a new classifier, drawn from the seed."""
+        from curate.embed.models import create_backbone
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return Classifier(create_backbone(self.recipe.model, len(self.classes)))
+
+    def training(self, train: pd.DataFrame, targets: np.ndarray, *, seed: int) -> Callable[[int], Iterator[Batch]]:
+        """First epoch → endless batches of varied images and their targets."""
+        pictures = _Pictures(train, self.recipe, varied=True)
+        goals = torch.from_numpy(targets)
+
+        def batches(first_epoch: int) -> Iterator[Batch]:
+            order = _Order(len(train), self.recipe, seed, first_epoch * self.recipe.steps_per_epoch)
+            for images, rows in self._load(pictures, batch_sampler=order):
+                yield images, goals[rows]
+
+        return batches
+
+    def plain(self, images: pd.DataFrame) -> Iterable[torch.Tensor]:
+        """(n, S, S, 3) uint8 batches, unvaried, in the order of the rows."""
+        pictures = _Pictures(images, self.recipe, varied=False)
+        keys = [(row, 0, 0) for row in range(len(images))]
+        size = 2 * self.recipe.batch_size  # no gradients to keep
+        order = [keys[start : start + size] for start in range(0, len(keys), size)]
+        return (batch for batch, _ in self._load(pictures, batch_sampler=order))
+
+    def network_state(self, state: State) -> State:
+        """The timm model's part of a classifier's state."""
+        return {name.removeprefix("network."): value for name, value in state.items()}
+
+    def _load(self, pictures: Dataset[Any], *, batch_sampler: Iterable[Any]) -> DataLoader[Any]:
+        return DataLoader(
+            pictures,
+            batch_sampler=batch_sampler,
+            num_workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+        )
+
+
+class _Order:
+    """Batches of (row, seed, turn), for ever."""
+
+    def __init__(self, n: int, recipe: Recipe, seed: int, first_step: int) -> None:
+        self.steps = endless_batches(n, recipe.batch_size, seed=seed, first_step=first_step)
+        self.seed = seed
+
+    def __iter__(self) -> Iterator[list[tuple[int, int, int]]]:
+        for rows, turn in self.steps:
+            yield [(int(row), self.seed, turn) for row in rows]
+
+
+class _Pictures(Dataset[tuple[torch.Tensor, int]]):
+    """(row, seed, turn) → pixels, and the row again."""
+
+    def __init__(self, images: pd.DataFrame, recipe: Recipe, *, varied: bool) -> None:
+        self.paths, self.names = images["path"].tolist(), images["sample_id"].tolist()
+        self.size = recipe.image_size
+        self.augment = Augment(recipe.augmentation if varied else "none", self.size)
+
+    def __getitem__(self, key: tuple[int, int, int]) -> tuple[torch.Tensor, int]:
+        row, seed, turn = key
+        rgb = read_pixels(self.paths[row], self.size)
+        return torch.from_numpy(self.augment(rgb, self.names[row], seed=seed, turn=turn)), row

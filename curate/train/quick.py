@@ -1,0 +1,150 @@
+"""The preset quick: each image goes through the frozen backbone once, then all arms train heads in seconds."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from curate.progress import Advance, Progress
+from curate.train.augment import Augment
+from curate.train.batches import endless_batches
+from curate.train.loop import Batch
+from curate.train.model import Classifier, Head, State, linear_classifier, unstandardised
+from curate.train.pixels import read_pixels
+from curate.train.recipe import Recipe
+from curate.workspace import replacing
+
+SHARD = 512  # images whose features share a file: the unit of resume
+PIXELS_BATCH = 64
+HEAD_BATCH = 4096
+
+
+class QuickLearner:
+    """Trains a linear head on features of the frozen backbone, plain and augmented.
+
+    Parameters
+    ----------
+    pool : sample_id, path of the images that some arm trains on; these get `recipe.views` augmented looks
+    rest : the others, looked at plainly
+    store : folder for the features, a cache that `close` removes
+    workers : threads that decode
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        classes: list[str],
+        *,
+        pool: pd.DataFrame,
+        rest: pd.DataFrame,
+        store: Path,
+        device: torch.device,
+        workers: int,
+        seed: int,
+    ) -> None:
+        self.recipe, self.classes, self.device = recipe, classes, device
+        self.pool, self.rest, self.store = pool, rest, store
+        self.workers, self.seed = workers, seed
+        self.rows = pd.Index([*pool["sample_id"], *rest["sample_id"]])
+        self.looks = np.empty((0, 1, 0), np.float16)  # (n_pool, 1 + views, D), the plain look first
+        self.plain_features = np.empty((0, 0), np.float16)  # (N, D) of pool and rest
+
+    def prepare(self, progress: Progress) -> None:
+        """Take the features of every image, going on where an interrupted run stopped."""
+        with progress("features", len(self.rows), "img") as advance:
+            self.looks = self._extract(self.pool, self.recipe.views, advance)
+            rest = self._extract(self.rest, 0, advance)
+        self.plain_features = np.concatenate([self.looks[:, 0], rest[:, 0]]) if len(rest) else self.looks[:, 0]
+
+    def close(self) -> None:
+        """Remove the cache."""
+        shutil.rmtree(self.store, ignore_errors=True)
+
+    def model(self, train: pd.DataFrame, *, seed: int) -> Head:
+        """A new head, standardised by the arm's own training images."""
+        return Head(torch.from_numpy(self.plain_features[self._rows_of(train)]), len(self.classes))
+
+    def training(self, train: pd.DataFrame, targets: np.ndarray, *, seed: int) -> Callable[[int], Iterator[Batch]]:
+        """First epoch → endless batches of features and their targets, each pass from another look."""
+        where, goals = self._rows_of(train), torch.from_numpy(targets)
+
+        def batches(first_epoch: int) -> Iterator[Batch]:
+            first_step = first_epoch * self.recipe.steps_per_epoch
+            for rows, turn in endless_batches(len(train), self.recipe.batch_size, seed=seed, first_step=first_step):
+                look = (turn + rows) % self.looks.shape[1]
+                yield torch.from_numpy(self.looks[where[rows], look]).float(), goals[rows]
+
+        return batches
+
+    def plain(self, images: pd.DataFrame) -> Iterable[torch.Tensor]:
+        """(n, D) float32 batches of plain features, in the order of the rows."""
+        where = self._rows_of(images)
+        for start in range(0, len(where), HEAD_BATCH):
+            yield torch.from_numpy(self.plain_features[where[start : start + HEAD_BATCH]]).float()
+
+    def network_state(self, state: State) -> State:
+        """The whole timm model that this head belongs to, so that its checkpoint needs no code of ours."""
+        network = self._network(len(self.classes))
+        layer = linear_classifier(network)
+        weight, bias = unstandardised(state)
+        with torch.no_grad():
+            layer.weight.copy_(weight)
+            layer.bias.copy_(bias)
+        return network.state_dict()
+
+    def _rows_of(self, images: pd.DataFrame) -> np.ndarray:
+        return self.rows.get_indexer(pd.Index(images["sample_id"]))
+
+    def _network(self, n_classes: int) -> torch.nn.Module:
+        from curate.embed.models import create_backbone
+
+        return create_backbone(self.recipe.model, n_classes)
+
+    def _extract(self, images: pd.DataFrame, views: int, advance: Advance) -> np.ndarray:
+        """(n, 1 + views, D) float16: the plain look first."""
+        network = Classifier(self._network(0)).eval().to(self.device).to(memory_format=torch.channels_last)
+        folder = self.store / self._fingerprint(images, views)
+        shards = []
+        for start in range(0, len(images), SHARD):
+            part, file = images.iloc[start : start + SHARD], folder / f"{start:08d}.npy"
+            if not file.exists():
+                features = self._features(network, part, views)
+                with replacing(file) as temporary, open(temporary, "wb") as handle:
+                    np.save(handle, features)
+            shards.append(np.load(file))
+            advance(len(part))
+        return np.concatenate(shards) if shards else np.empty((0, 1 + views, 0), np.float16)
+
+    def _features(self, network: Classifier, images: pd.DataFrame, views: int) -> np.ndarray:
+        plain, varied = (
+            Augment("none", self.recipe.image_size),
+            Augment(self.recipe.augmentation, self.recipe.image_size),
+        )
+        looks = []
+        with ThreadPoolExecutor(self.workers) as threads:
+            decoded = threads.map(lambda path: read_pixels(path, self.recipe.image_size), images["path"])
+            for rgb, name in zip(decoded, images["sample_id"], strict=True):
+                looks += [plain(rgb, name)]
+                looks += [varied(rgb, name, seed=self.seed, turn=turn) for turn in range(1, views + 1)]
+        features = [
+            _forward(network, np.stack(looks[start : start + PIXELS_BATCH]), self.device)
+            for start in range(0, len(looks), PIXELS_BATCH)
+        ]
+        return np.concatenate(features).reshape(len(images), 1 + views, -1)
+
+    def _fingerprint(self, images: pd.DataFrame, views: int) -> str:
+        recipe = (self.recipe.model, self.recipe.image_size, self.recipe.augmentation, views, self.seed)
+        return hashlib.blake2b(repr((recipe, images["sample_id"].tolist())).encode(), digest_size=8).hexdigest()
+
+
+@torch.inference_mode()
+def _forward(network: Classifier, pixels: np.ndarray, device: torch.device) -> np.ndarray:
+    """(n, S, S, 3) uint8 → (n, D) float16."""
+    return network(torch.from_numpy(pixels).to(device)).cpu().numpy().astype(np.float16)

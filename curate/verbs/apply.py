@@ -1,0 +1,173 @@
+"""`curate apply` and `curate diff`: decisions become a new version; the old ones stay."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from curate import __version__
+from curate.config import PolicyOptions
+from curate.errors import StageMissing
+from curate.progress import Progress, silent
+from curate.verbs.decide import followed_decisions
+from curate.verbs.issues import found_issues
+from curate.workspace import FORMATS, Workspace, digest_of, replacing, replacing_folder
+
+AS_INGESTED = 0  # the number of the version that nobody has changed
+
+
+@dataclass(frozen=True)
+class ApplySummary:
+    """The version that was made (None on a dry run), and what it changes."""
+
+    version: int | None
+    counts: dict[str, int]
+    actions: pd.DataFrame  # ACTIONS_TABLE
+    written: list[Path]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"version": self.version, **self.counts, "written": [str(path) for path in self.written]}
+
+    def to_text(self) -> str:
+        lines = [f"Version {self.version}" if self.version is not None else "Dry run: nothing written"]
+        lines += [f"  {name.replace('_', ' '):<14}{count:>8,}" for name, count in self.counts.items()]
+        held = self.actions.loc[self.actions["action"].eq("keep"), "reason"].value_counts()
+        lines += [f"  held back: {reason} ({count:,})" for reason, count in held.items()]
+        return "\n".join(lines + [f"  written: {path}" for path in self.written])
+
+
+def apply(
+    workspace: Workspace,
+    *,
+    options: PolicyOptions | None = None,
+    dry_run: bool = True,
+    export_to: Path | None = None,
+    how: str = "symlink",
+    csv: Path | None = None,
+    progress: Progress = silent,
+) -> ApplySummary:
+    """Turn decisions, and thresholds where asked, into the next version. The same decisions make no second one.
+
+    Raises
+    ------
+    PolicyError : the verdicts would empty a class or go beyond its cap
+    ExportError : the export can't be written; the version is made all the same
+    """
+    from curate.apply.policy import plan
+    from curate.apply.version import build
+
+    options = options or PolicyOptions()
+    with workspace.writing():
+        samples = workspace.read("samples")
+        decisions = followed_decisions(workspace).decisions
+        pairs = workspace.read("near_duplicate_pairs")
+        actions = plan(samples, found_issues(workspace), decisions, pairs, options=options)
+        manifest, rejected = build(samples, actions)
+        counts = {
+            "samples": len(manifest),
+            "relabelled": int(actions["action"].eq("relabel").sum()),
+            "dropped": int(actions["action"].eq("drop").sum()),
+            "unreadable": int(rejected["decided_by"].eq("unreadable").sum()),
+        }
+        if dry_run:
+            return ApplySummary(None, counts, actions, [])
+        version = _keep(workspace, manifest, rejected, actions, counts, options)
+    return ApplySummary(version, counts, actions, _export(manifest, export_to, how, csv, progress))
+
+
+def manifest_of(workspace: Workspace, version: int) -> pd.DataFrame:
+    """The manifest of a version; 0 is the data set as ingested, without what can't be read."""
+    if version == AS_INGESTED:
+        from curate.apply.version import build
+        from curate.schema import empty
+
+        return build(workspace.read("samples"), empty("actions"))[0]
+    if version not in workspace.numbered("versions"):
+        known = ", ".join(map(str, [AS_INGESTED, *workspace.numbered("versions")]))
+        raise StageMissing(f"there is no version {version}", f"one of {known}", "curate apply")
+    return pd.read_parquet(workspace.path("versions", str(version), "manifest.parquet"))
+
+
+def latest_version(workspace: Workspace) -> int:
+    """The number of the last version that apply made."""
+    if not (numbers := workspace.numbered("versions")):
+        raise StageMissing("there is no version yet", "decisions turned into one", "curate apply")
+    return numbers[-1]
+
+
+def diff(workspace: Workspace, before: int | None = None, after: int | None = None) -> pd.DataFrame:
+    """What changed from one version to another; by default from the last one's parent to the last."""
+    from curate.apply.version import diff as differ
+
+    after = latest_version(workspace) if after is None else after
+    before = version_facts(workspace, after)["parent"] if before is None else before
+    rejected = None if after == AS_INGESTED else _read(workspace, after, "rejected.parquet")
+    return differ(manifest_of(workspace, before), manifest_of(workspace, after), rejected=rejected)
+
+
+def version_facts(workspace: Workspace, version: int) -> dict[str, Any]:
+    """`version.json`: parent, policy, counts, digests, when."""
+    if version == AS_INGESTED:
+        return {"version": AS_INGESTED, "parent": AS_INGESTED}
+    manifest_of(workspace, version)  # raises where there is none
+    facts: dict[str, Any] = _read(workspace, version, "version.json")
+    return facts
+
+
+def _read(workspace: Workspace, version: int, name: str) -> Any:
+    file = workspace.path("versions", str(version), name)
+    return FORMATS[file.suffix].read(file)
+
+
+def _keep(
+    workspace: Workspace,
+    manifest: pd.DataFrame,
+    rejected: pd.DataFrame,
+    actions: pd.DataFrame,
+    counts: dict[str, int],
+    options: PolicyOptions,
+) -> int:
+    """Write the next version, whole or not at all; one that equals the last is not written again."""
+    numbers = workspace.numbered("versions")
+    parent = numbers[-1] if numbers else AS_INGESTED
+    number = parent + 1
+    if numbers and _is_same(workspace, parent, manifest, rejected):
+        return parent
+    with replacing_folder(workspace.path("versions", str(number))) as folder:
+        tables = {"manifest": manifest, "rejected": rejected, "actions": actions}
+        for name, table in tables.items():
+            table.to_parquet(folder / f"{name}.parquet", index=False)
+        facts = {
+            "version": number,
+            "parent": parent,
+            "policy": asdict(options),
+            "counts": counts,
+            "digests": {name: digest_of(folder / f"{name}.parquet") for name in tables},
+            "samples": workspace.digest("samples"),
+            "curate": __version__,
+            "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        }
+        (folder / "version.json").write_text(json.dumps(facts, indent=1))
+    return number
+
+
+def _is_same(workspace: Workspace, version: int, manifest: pd.DataFrame, rejected: pd.DataFrame) -> bool:
+    was_manifest, was_rejected = (_read(workspace, version, f"{n}.parquet") for n in ("manifest", "rejected"))
+    return manifest.equals(was_manifest) and rejected.equals(was_rejected)
+
+
+def _export(manifest: pd.DataFrame, out: Path | None, how: str, csv: Path | None, progress: Progress) -> list[Path]:
+    from curate.apply.export import export
+
+    if out:
+        with progress("export", len(manifest), "img") as advance:
+            export(manifest, out, how=how, advance=advance)
+    if csv:
+        with replacing(csv) as temporary:
+            manifest.rename(columns={"path": "image"}).to_csv(temporary, index=False)
+    return [path for path in (out, csv) if path]

@@ -1,0 +1,78 @@
+"""`curate decide` and `curate undo`: verdicts into the ledger, durable when the verb returns."""
+
+from __future__ import annotations
+
+import getpass
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from curate.review.ledger import Ledger
+from curate.review.moves import Followed, follow_moves
+from curate.verbs.issues import found_issues
+from curate.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class DecideSummary:
+    """How many verdicts were recorded, and which rows could not be."""
+
+    recorded: list[int]  # decision ids
+    problems: pd.DataFrame  # ROW_PROBLEMS
+
+    def to_text(self) -> str:
+        lines = [f"{len(self.recorded):,} decision(s) recorded"]
+        lines += [f"  row {p.row} not recorded ({p.image}): {p.reason}" for p in self.problems.head(20).itertuples()]
+        if len(self.problems) > 20:
+            lines.append(f"  … and {len(self.problems) - 20:,} more rows")
+        return "\n".join(lines)
+
+
+def followed_decisions(workspace: Workspace) -> Followed:
+    """The decisions in force on today's files, and those that no longer apply."""
+    with Ledger(workspace.ledger) as ledger:
+        decisions = ledger.current()
+    return follow_moves(decisions, workspace.read("samples"))
+
+
+def decide_from_file(
+    workspace: Workspace, file: Path, *, reviewer: str = "", reason: str = "", new_classes: bool = False
+) -> DecideSummary:
+    """Record the verdicts of a CSV (`curate review` writes one); rows that make no sense are told, not guessed."""
+    from curate.review.table import read_decisions
+
+    samples = workspace.read("samples")
+    decisions, problems = read_decisions(file, samples, found_issues(workspace), new_classes=new_classes)
+    return DecideSummary(_record(workspace, decisions, reviewer, reason), problems)
+
+
+def decide_by_threshold(
+    workspace: Workspace, issue: str, above: float, action: str, *, reviewer: str = "", reason: str = ""
+) -> DecideSummary:
+    """Record one verdict for every undecided flag whose probability is at least `above`; marked as bulk."""
+    from curate.review.table import bulk_decisions
+
+    samples, decided = workspace.read("samples"), followed_decisions(workspace).decisions
+    decisions = bulk_decisions(samples, found_issues(workspace), decided, issue=issue, above=above, action=action)
+    return DecideSummary(_record(workspace, decisions, reviewer, reason), pd.DataFrame(columns=["row"]))
+
+
+def undo(
+    workspace: Workspace, *, ids: list[int] | None = None, last: int | None = None, reviewer: str = ""
+) -> list[int]:
+    """Take decisions back, by number or the last entries. Returns the numbers taken back."""
+    with Ledger(workspace.ledger) as ledger:
+        return ledger.undo(ids or None, last=last, reviewer=_name(reviewer))
+
+
+def _record(workspace: Workspace, decisions: pd.DataFrame, reviewer: str, reason: str) -> list[int]:
+    named = decisions.assign(reviewer=_name(reviewer))
+    if reason:
+        named["reason"] = reason
+    with Ledger(workspace.ledger) as ledger:
+        return ledger.add(named)
+
+
+def _name(reviewer: str) -> str:
+    return reviewer or getpass.getuser()

@@ -1,0 +1,228 @@
+"""`curate find`: every finder over the numbers of the last scan."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from curate.config import FindOptions, SplitOptions
+from curate.progress import Progress, silent
+from curate.schema import conform
+from curate.workspace import Workspace
+
+SPLIT_TABLE = "tables/splits.parquet"
+SPLIT_PROOF = "tables/split_proof.json"
+CLASS_REPORT = "tables/classes.parquet"
+ANNOTATORS = "tables/annotators.parquet"
+FIRST_PROBE = "pred_probs/majority.npz"  # from the majority's labels, for CROWDLAB
+PROBE = "pred_probs/probe.npz"
+
+Finder = Callable[..., pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class FindSummary:
+    """What was flagged, and how the splits came out."""
+
+    flagged: dict[str, int]  # issue → number of samples flagged
+    n_samples: int
+    split_proof: str
+
+
+@dataclass
+class Facts:
+    """What finders may name as parameters. All but `scan` cover the readable samples, row by row."""
+
+    scan: pd.DataFrame  # SCAN: every file, readable or not
+    samples: pd.DataFrame  # SAMPLES: the readable ones
+    embeddings: np.ndarray  # (n, d) float16, L2-normalised
+    thumbs: np.ndarray  # (n, 32, 32, 3) uint8
+    neighbors: Any = None  # curate.find.neighbors.Neighbors
+    pairs: pd.DataFrame | None = None  # PAIRS
+    groups: np.ndarray | None = None  # (n,) int: duplicates, and what the user's key joins
+    prediction: Any = None  # curate.find.predict.Prediction
+
+
+def find(
+    workspace: Workspace,
+    *,
+    options: FindOptions | None = None,
+    splitting: SplitOptions | None = None,
+    progress: Progress = silent,
+) -> FindSummary:
+    """Bring neighbours, duplicates, predictions, consensus and splits up to date, then run every finder.
+
+    Only what is missing or stale is computed. Writes `samples`, the issues, and what they rest on.
+    """
+    from curate.find import all_finders
+
+    options, splitting = options or FindOptions(), splitting or SplitOptions()
+    finders = all_finders()
+    preparing: list[Callable[..., None]] = [add_neighbors, add_pairs, add_prediction, add_splits]
+    with workspace.writing(), progress("find", len(preparing) + len(finders), "steps") as advance:
+        facts = open_facts(workspace)
+        for prepare in preparing:
+            prepare(workspace, facts, options, splitting)
+            advance(1)
+        flagged: dict[str, int] = {}
+        for name, finder in finders.items():
+            flagged |= run_finder(workspace, facts, name, finder)
+            advance(1)
+        report_classes(workspace, facts, options)
+    return FindSummary(flagged, len(facts.scan), workspace.read(SPLIT_PROOF)["text"])
+
+
+def open_facts(workspace: Workspace) -> Facts:
+    """The scan and what it measured; labels and splits as the source gives them, so far."""
+    from curate.embed.scan import load
+
+    scan = workspace.read("scan")
+    embedded = load(workspace.path(store_of(workspace)), scan)
+    sources = workspace.read("sources").merge(scan, on="sample_id", validate="one_to_one")
+    readable = sources.set_index("sample_id").loc[embedded.sample_ids].reset_index()
+    return Facts(scan=scan, samples=readable, embeddings=embedded.embeddings, thumbs=embedded.thumbs)
+
+
+def store_of(workspace: Workspace) -> str:
+    """The folder of the embeddings that the last scan made: embeddings/<model>-<size>px."""
+    made = workspace.sidecar("scan")
+    assert made is not None  # read("scan") has raised StageMissing before
+    return str(made["parameters"]["store"])
+
+
+def neighbors_of(workspace: Workspace) -> str:
+    """The file of the neighbours of the last scan's embeddings."""
+    return store_of(workspace).replace("embeddings/", "neighbors/") + ".npz"
+
+
+def add_neighbors(workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions) -> None:
+    from curate.find.neighbors import Neighbors, nearest
+
+    def make() -> dict[str, np.ndarray]:
+        found = nearest(facts.embeddings, options.neighbors)
+        return {"D": found.D, "I": found.I, "method": np.array(found.method)}
+
+    arrays = workspace.derive(neighbors_of(workspace), make, inputs=["scan"], parameters={"k": options.neighbors})
+    facts.neighbors = Neighbors(arrays["D"], arrays["I"], str(arrays["method"]))
+
+
+def add_pairs(workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions) -> None:
+    """Duplicate pairs, and the groups that may not straddle folds or splits."""
+    from curate.find.near_duplicate import duplicate_groups, duplicate_pairs
+    from curate.ingest.splits import join_groups
+
+    facts.pairs = workspace.derive(
+        "neighbors/pairs.parquet",
+        lambda: duplicate_pairs(facts.samples, facts.embeddings, facts.neighbors, facts.thumbs),
+        inputs=["scan"],
+        parameters={"k": options.neighbors},
+    )
+    facts.groups = join_groups(duplicate_groups(facts.samples, facts.pairs), facts.samples["group"])
+
+
+def add_prediction(workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions) -> None:
+    """Consensus of the annotators, helped by a first prediction; then the prediction for the labels in force."""
+    from curate.find.predict import Prediction, predict
+
+    facts.samples["label"] = _given_labels(workspace, facts.samples)
+
+    def make() -> dict[str, np.ndarray]:
+        made = predict(facts.embeddings, facts.samples["label"], facts.groups, options=options)
+        return {field.name: np.asarray(getattr(made, field.name)) for field in fields(made)}
+
+    if workspace.has("annotations"):
+        first = Prediction(**workspace.derive(FIRST_PROBE, make, inputs=["scan", "sources", "annotations"]))
+        _add_consensus(workspace, facts, first)
+    inputs = ["scan", "sources", *(["consensus"] if workspace.has("annotations") else [])]
+    arrays = workspace.derive(PROBE, make, inputs=inputs, parameters=asdict(options))
+    facts.prediction = Prediction(**arrays)
+
+
+def _given_labels(workspace: Workspace, samples: pd.DataFrame) -> pd.Series:
+    """The source's label, or the majority of the annotators where there are any."""
+    from curate.ingest.annotators import majority
+
+    labels = samples["label"]
+    if workspace.has("annotations"):
+        consensus = majority(workspace.read("annotations")).set_index("sample_id")["label"]
+        labels = samples["sample_id"].map(consensus).fillna(labels)
+    return labels
+
+
+def _add_consensus(workspace: Workspace, facts: Facts, prediction: Any) -> None:
+    """CROWDLAB's consensus becomes the label in force; where a file can't be read, the majority's."""
+    from curate.ingest.annotators import crowdlab, majority
+
+    annotations = workspace.read("annotations")
+    consensus, quality = crowdlab(
+        annotations, prediction.pred_probs, list(prediction.classes), facts.samples["sample_id"]
+    )
+    rest = majority(annotations)
+    rest = rest[~rest["sample_id"].isin(consensus["sample_id"])]
+    table = pd.concat([consensus, rest]).sort_values("sample_id", ignore_index=True)
+    workspace.write("consensus", table, inputs=["annotations", FIRST_PROBE])
+    workspace.write(ANNOTATORS, quality, inputs=["annotations", FIRST_PROBE])
+    agreed = facts.samples["sample_id"].map(table.set_index("sample_id")["label"])
+    facts.samples["label"] = agreed.fillna(facts.samples["label"])
+
+
+def add_splits(workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions) -> None:
+    """Divide what the source has not divided, prove it, and assemble `samples` and the pairs."""
+    from curate.ingest.splits import split_proof
+
+    facts.samples["split"] = _splits(workspace, facts, splitting)
+    proof = split_proof(facts.samples, facts.groups)
+    workspace.write(SPLIT_PROOF, {"text": proof.to_text(), **proof.to_dict()}, inputs=["sources", "scan"])
+    workspace.write("samples", _all_samples(workspace, facts), inputs=["sources", "scan"])
+    facts.pairs = facts.pairs.assign(between=_between(facts.pairs, facts.samples))
+    workspace.write("near_duplicate_pairs", facts.pairs, inputs=["scan", "samples"])
+
+
+def _splits(workspace: Workspace, facts: Facts, splitting: SplitOptions) -> pd.Series:
+    """The source's splits where it gives any; else ours, and those of an earlier ingest stay as they are."""
+    from curate.ingest.splits import make_splits
+
+    if facts.samples["split"].notna().any():
+        return facts.samples["split"]
+    earlier = pd.Series(dtype="str")
+    made = workspace.sidecar(SPLIT_TABLE)
+    if made and made["parameters"] == asdict(splitting):
+        earlier = workspace.read(SPLIT_TABLE).set_index("sample_id")["split"]
+    kept = facts.samples.assign(split=facts.samples["sample_id"].map(earlier))
+    splits = make_splits(kept, facts.groups, options=splitting)
+    table = pd.DataFrame({"sample_id": facts.samples["sample_id"], "split": splits})
+    workspace.write(SPLIT_TABLE, table, parameters=asdict(splitting), inputs=["sources", "scan"])
+    return splits
+
+
+def _all_samples(workspace: Workspace, facts: Facts) -> pd.DataFrame:
+    """SAMPLES: the readable ones as they are now, the unreadable ones with what the source says of them."""
+    sources = workspace.read("sources").merge(facts.scan, on="sample_id", validate="one_to_one")
+    unread = sources[~sources["sample_id"].isin(facts.samples["sample_id"])]
+    unread = unread.assign(label=_given_labels(workspace, unread))
+    return conform("samples", pd.concat([facts.samples, unread]).sort_values("sample_id"))
+
+
+def _between(pairs: pd.DataFrame, samples: pd.DataFrame) -> pd.Series:
+    """The two splits of each pair, sorted: `test-train`; null where either has none."""
+    split = samples.set_index("sample_id")["split"]
+    a, b = pairs["sample_id_a"].map(split), pairs["sample_id_b"].map(split)
+    first, second = a.where(a.le(b), b), b.where(a.le(b), a)
+    return (first + "-" + second).where(a.notna() & b.notna(), None)
+
+
+def run_finder(workspace: Workspace, facts: Facts, name: str, finder: Finder) -> dict[str, int]:
+    """Run one finder, keep its table with a row for every sample, and count its flags."""
+    from curate.find import cover_all, issue_names, needs
+    from curate.schema import validate_issues
+
+    started = time.perf_counter()
+    table = cover_all(finder(**needs(finder, vars(facts))), facts.scan["sample_id"])
+    issues = issue_names(table)
+    workspace.write(name, validate_issues(issues, table), inputs=["samples"], started=started)
+    return {issue: int(table[f"is_{issue}_issue"].sum()) for issue in issues}

@@ -1,0 +1,147 @@
+"""`curate report`: everything that is known, on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from curate import __version__
+from curate.verbs.apply import diff, version_facts
+from curate.verbs.decide import followed_decisions
+from curate.verbs.find import ANNOTATORS, CLASS_REPORT, SPLIT_PROOF, open_facts
+from curate.verbs.ingest import AGREEMENT
+from curate.verbs.issues import found_issues
+from curate.verbs.retrain import finished_runs
+from curate.workspace import Workspace, write_atomically
+
+PAGE = "reports/report.html"
+STAGES = ("sources", "scan", "samples", "near_duplicate_pairs", "label", "outlier", "quality", "leak", "classes")
+
+
+def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFrame | None = None) -> Path:
+    """Write the page and return where it is. Sections without facts say which command makes them."""
+    from curate.ingest.proof import class_balance
+    from curate.report.facts import ReportFacts
+    from curate.report.html import render
+
+    samples, issues = workspace.read("samples"), found_issues(workspace)
+    runs, versions = finished_runs(workspace), workspace.numbered("versions")
+    page = render(
+        ReportFacts(
+            title=Path(workspace.sidecar("sources")["parameters"]["source"]).name,
+            made=f"{datetime.now():%d %B %Y, %H:%M}",
+            version=__version__,
+            samples=samples,
+            row_problems=workspace.read("row_problems"),
+            agreement=_if_made(workspace, AGREEMENT),
+            annotators=_if_made(workspace, ANNOTATORS),
+            split_proof=workspace.read(SPLIT_PROOF)["text"],
+            balance=class_balance(samples["label"], tolerance=0.3),
+            classes=_if_made(workspace, CLASS_REPORT),
+            issues=issues,
+            pairs=workspace.read("near_duplicate_pairs"),
+            embedding_map=_map(workspace, issues),
+            decisions=followed_decisions(workspace).decisions,
+            versions=[version_facts(workspace, number) for number in versions],
+            diff=diff(workspace) if versions else None,
+            comparison=runs[-1][1]["metrics"] if runs else None,
+            predictions=_predictions(workspace, runs[-1][0]) if runs else None,
+            planted=planted,
+            stages=_stages(workspace),
+            thumb=_readable_thumbnails(samples),
+        )
+    )
+    if out is not None:
+        write_atomically(out, page.encode())
+        return out
+    workspace.write(PAGE, page, inputs=["samples", *issues, *(["annotations"] if workspace.has("annotations") else [])])
+    return workspace.file_of(PAGE)
+
+
+def _if_made(workspace: Workspace, name: str) -> Any:
+    return workspace.read(name) if workspace.has(name) else None
+
+
+def _map(workspace: Workspace, issues: dict[str, pd.DataFrame]) -> Any:
+    """The embedding map, kept in the workspace because it takes seconds to lay out."""
+    from curate.find import issue_names
+    from curate.report.maps import EmbeddingMap, embedding_map
+
+    facts = open_facts(workspace)
+    worst = [
+        table.loc[table[f"is_{issue}_issue"], ["sample_id", f"{issue}_score"]].set_axis(["sample_id", "score"], axis=1)
+        for table in issues.values()
+        for issue in issue_names(table)
+    ]
+    keep = pd.concat(worst).sort_values(["score", "sample_id"])["sample_id"].drop_duplicates().to_list()
+    ids = facts.samples["sample_id"].to_list()
+    if len(ids) < 3:
+        return None
+
+    def make() -> dict[str, np.ndarray]:
+        made = embedding_map(facts.embeddings, ids, thumbs=facts.thumbs, keep=keep)
+        points = {name: made.points[name].to_numpy(dtype=kind) for name, kind in POINTS.items()}
+        return {**points, "of": np.array(made.of), "atlas": np.frombuffer(made.atlas or b"", dtype=np.uint8)}
+
+    kept = workspace.derive("reports/map.npz", make, inputs=["scan", *issues])
+    points = pd.DataFrame({name: kept[name] for name in POINTS})
+    return EmbeddingMap(points, int(kept["of"]), kept["atlas"].tobytes() or None)
+
+
+POINTS = {"sample_id": "str", "x": "float64", "y": "float64"}
+
+
+def _predictions(workspace: Workspace, run: int) -> pd.DataFrame:
+    """The test split's predictions side by side: sample_id, label, before, after, confidence (of after)."""
+    table = pd.read_parquet(workspace.path("runs", str(run), "predictions.parquet"))
+    classes = [column for column in table.columns if column.startswith("p_")]
+    table["confidence"] = table[classes].max(axis=1)
+    before, after = (table[table["arm"].eq(arm)].set_index("sample_id") for arm in ("before", "after"))
+    return pd.DataFrame(
+        {
+            "label": after["label"],
+            "before": before["predicted"],
+            "after": after["predicted"],
+            "confidence": after["confidence"],
+        }
+    ).reset_index()
+
+
+def _stages(workspace: Workspace) -> list[dict[str, Any]]:
+    """Seconds, images per second and peak memory of each stage, from its provenance."""
+    rows = []
+    for name in STAGES:
+        if made := workspace.sidecar(name):
+            counts = made["counts"]
+            rows.append(
+                {
+                    "stage": name,
+                    "made": made["made"],
+                    "images": counts["rows"],
+                    "seconds": made["seconds"],
+                    "images_per_second": counts.get("images_per_second"),
+                    "peak_memory_mb": made["peak_memory_mb"],
+                }
+            )
+    return rows
+
+
+def _readable_thumbnails(samples: pd.DataFrame) -> Callable[[str], bytes | None]:
+    """Thumbnails of the readable samples; None for the others, and for a file that is gone since."""
+    from curate.errors import DecodeError
+    from curate.review.page import thumbnails
+
+    thumb, readable = thumbnails(samples), set(samples.loc[samples["status"].eq("ok"), "sample_id"])
+
+    def shown(sample_id: str) -> bytes | None:
+        try:
+            return thumb(sample_id) if sample_id in readable else None
+        except (OSError, DecodeError):
+            return None
+
+    return shown

@@ -1,0 +1,79 @@
+"""`curate retrain`: does the cleaned version make a better model?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate.config import TrainOptions
+from curate.progress import Progress, silent
+from curate.verbs.apply import AS_INGESTED, latest_version, manifest_of
+from curate.workspace import Workspace, write_atomically
+
+PREDICTIONS = "pred_probs/trainer.parquet"
+
+
+@dataclass(frozen=True)
+class RetrainSummary:
+    """Which versions were compared, and what came out."""
+
+    run: int
+    folder: Path
+    before: int
+    after: int
+    metrics: dict[str, Any]
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"run": self.run, "before": self.before, "after": self.after, **self.metrics}
+
+    def to_text(self) -> str:
+        return f"Run {self.run}: version {self.before} against version {self.after}\n{self.text}"
+
+
+def retrain(
+    workspace: Workspace,
+    *,
+    before: int = AS_INGESTED,
+    after: int | None = None,
+    options: TrainOptions | None = None,
+    progress: Progress = silent,
+) -> RetrainSummary:
+    """Train on the version before, after and a random control; judge all on one test split.
+
+    An interrupted run of the same versions and options is gone on with. The out-of-fold predictions become
+    `pred_probs/trainer.parquet`, which the next `find` uses.
+    """
+    from curate.train.compare import retrain as run
+
+    options = options or TrainOptions()
+    after = latest_version(workspace) if after is None else after
+    with workspace.writing():
+        number, folder = _folder(workspace, {"before": before, "after": after})
+        comparison = run(
+            manifest_of(workspace, before), manifest_of(workspace, after), folder, options=options, progress=progress
+        )
+        if len(comparison.pred_probs):
+            workspace.write(PREDICTIONS, comparison.pred_probs, parameters={"run": number}, inputs=["samples"])
+    return RetrainSummary(number, folder, before, after, comparison.to_dict(), comparison.to_text())
+
+
+def _folder(workspace: Workspace, versions: dict[str, int]) -> tuple[int, Path]:
+    """The folder of the unfinished run of these versions, or of a new run."""
+    numbers = workspace.numbered("runs")
+    if numbers:
+        last = workspace.path("runs", str(numbers[-1]))
+        if not (last / "run.json").exists() and json.loads((last / "versions.json").read_text()) == versions:
+            return numbers[-1], last
+    number = (numbers or [0])[-1] + 1
+    folder = workspace.path("runs", str(number))
+    write_atomically(folder / "versions.json", json.dumps(versions).encode())
+    return number, folder
+
+
+def finished_runs(workspace: Workspace) -> list[tuple[int, dict[str, Any]]]:
+    """The runs that ended, oldest first: number and `run.json`."""
+    files = {n: workspace.path("runs", str(n), "run.json") for n in workspace.numbered("runs")}
+    return [(n, json.loads(file.read_text())) for n, file in files.items() if file.exists()]

@@ -1,0 +1,69 @@
+"""`curate review`: the ranked queue, as a page or as CSV, for people without the App."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from curate.review.outlook import Outlook
+from curate.verbs.decide import followed_decisions
+from curate.verbs.find import neighbors_of
+from curate.verbs.issues import found_issues
+from curate.workspace import Workspace, write_atomically
+
+
+@dataclass(frozen=True)
+class ReviewSummary:
+    """Where the page or file is, how much is in it, and how far the review has come."""
+
+    out: Path
+    n_shown: int
+    outlook: Outlook
+
+    def to_text(self) -> str:
+        lines = [f"{self.n_shown:,} of {self.outlook.n_open:,} open questions written to {self.out}"]
+        if self.outlook.n_open:
+            low, high = self.outlook.low, self.outlook.high
+            lines.append(f"Real issues expected among all: {self.outlook.expected:,.0f} ({low:,.0f} to {high:,.0f})")
+        return "\n".join([*lines, self.outlook.advice])
+
+
+def review(
+    workspace: Workspace,
+    *,
+    form: str = "html",
+    issue: str | None = None,
+    limit: int = 300,
+    out: Path | None = None,
+) -> ReviewSummary:
+    """Write the open questions, most valuable first, as `html` or `csv`."""
+    from curate.review.outlook import outlook
+    from curate.review.page import queue_html, thumbnails
+    from curate.review.queue import build_queue
+    from curate.review.table import queue_csv
+
+    samples, issues = workspace.read("samples"), found_issues(workspace)
+    pairs, decisions = workspace.read("near_duplicate_pairs"), followed_decisions(workspace).decisions
+    queue = build_queue(samples, issues, pairs, decisions)
+    ahead = outlook(samples, issues, decisions, queue)
+    shown = queue[queue["issue"].eq(issue)] if issue else queue
+    shown = shown[shown["rank"].isin(shown["rank"].drop_duplicates().head(limit))]
+    out = out or workspace.path("reports", f"review.{form}")
+    if form == "html":
+        near = _neighbours(workspace, set(shown["sample_id"]))
+        page = queue_html(shown, samples, thumb=thumbnails(samples), neighbours=near, outlook=ahead, limit=limit)
+    else:
+        page = queue_csv(shown)
+    write_atomically(out, page.encode())
+    return ReviewSummary(out, shown["rank"].nunique(), ahead)
+
+
+def _neighbours(workspace: Workspace, sample_ids: set[str]) -> dict[str, list[str]]:
+    """The nearest samples of each, nearest first."""
+    ids = workspace.read("scan").query("status == 'ok'")["sample_id"].to_numpy()
+    nearest = workspace.read(neighbors_of(workspace))["I"][:, :6]
+    wanted = np.flatnonzero(pd.Series(ids).isin(sample_ids))
+    return {ids[row]: ids[nearest[row]].tolist() for row in wanted}

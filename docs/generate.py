@@ -1,0 +1,47 @@
+"""Write docs/commands.md and docs/tables.md from the code, so that they can't drift. Run: make docs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from curate.cli import main
+from curate.schema import TABLES
+
+HERE = Path(__file__).parent
+MADE = "<!-- made by docs/generate.py: change the code, then run `make docs` -->\n"
+
+
+def commands() -> str:
+    """The help of every command, as the terminal shows it."""
+    parts = ["# Commands\n", MADE, _help(main, "curate")]
+    for name, command in main.commands.items():
+        parts += [f"## {name}\n", _help(command, f"curate {name}")]
+    return "\n".join(parts)
+
+
+def tables() -> str:
+    """Every table of the schema: its file, its columns, what they mean."""
+    parts = ["# Tables\n", MADE, "Scores are in [0, 1], lower is worse.\n"]
+    for table in TABLES.values():
+        where = f"`{table.file}`" if table.file else "made on request, not kept"
+        parts += [f"## {table.name}\n", f"{table.meaning} {where}; key: {', '.join(table.key)}.\n"]
+        parts += ["| column | kind | meaning |", "|---|---|---|"]
+        parts += [
+            f"| `{c.name}` | {c.kind}{', may be null' if c.nullable else ''} | {c.meaning} |" for c in table.columns
+        ]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _help(command: click.Command, name: str) -> str:
+    with click.Context(command, info_name=name, max_content_width=100, terminal_width=100) as context:
+        return f"```\n{command.get_help(context)}\n```\n"
+
+
+PAGES = {"commands.md": commands, "tables.md": tables}
+
+if __name__ == "__main__":
+    for page, make in PAGES.items():
+        (HERE / page).write_text(make())

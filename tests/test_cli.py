@@ -1,0 +1,53 @@
+"""The command line as a user meets it: its speed, its errors, its exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from curate.cli import main
+
+CURATE = [sys.executable, "-m", "curate"]
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, curate.cli; print([m for m in ('torch', 'pandas', 'fiftyone', 'sklearn') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", [c for c in main.commands if c not in ("ingest", "demo")])
+def test_without_a_workspace_each_command_says_how_to_make_one(command, tmp_path):
+    extra = {"decide": ["x.csv"], "undo": ["--last", "1"]}.get(command, [])
+    result = run(command, *extra, "-w", tmp_path / "none")
+    assert result.exit_code == 1
+    assert "no workspace at" in result.stderr and "curate ingest" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_ingest_of_nothing_says_what_was_expected(tmp_path):
+    result = run("ingest", tmp_path / "absent", "-w", tmp_path / "ws")
+    assert result.exit_code == 1 and "absent" in result.stderr and "Traceback" not in result.output
+
+
+def test_decide_wants_a_file_or_a_rule(tmp_path):
+    result = run("decide", "--issue", "label", "-w", tmp_path)
+    assert result.exit_code == 2 and "--above" in result.stderr
+
+
+def test_a_workspace_that_cannot_be_written_is_an_error_not_a_traceback(tmp_path):
+    if os.geteuid() == 0:
+        target = "/proc/curate-workspace"  # root may write anywhere but here
+    else:
+        tmp_path.chmod(0o555)
+        target = str(tmp_path / "ws")
+    (tmp_path / "img").mkdir(exist_ok=True)
+    result = run("ingest", tmp_path / "img", "-w", target)
+    assert result.exit_code == 1 and "can't write" in result.stderr
