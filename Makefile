@@ -4,18 +4,20 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-slow lint bench clean
+.PHONY: help setup demo test test-slow docs constraints lint bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/' | sort
 
 setup: $(STAMP)  ## make the virtual environment and install curate into it
 
+# The pins were made with Python 3.11; some of them have no build for 3.10.
+PINS := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
+
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt torch torchvision
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet $(PINS) -e '.[dev]'
 	@touch $@
 
 demo: $(STAMP)  ## the whole loop on planted defects, in ./curate-demo
@@ -26,6 +28,13 @@ test: $(STAMP)  ## the default tests
 
 test-slow: $(STAMP)  ## the slow tests: kill tests, scale, real images
 	$(BIN)/python -m pytest -m slow
+
+docs: $(STAMP)  ## write the generated pages of docs/
+	$(BIN)/python docs/generate.py
+
+constraints: $(STAMP)  ## pin what is installed now
+	(head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable) > constraints.new
+	mv constraints.new constraints.txt
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -251,7 +251,7 @@ def _cell(value: Any) -> str:
 @with_json
 def ingest(
     source: Path,
-    annotations: Path | None,
+    annotations: tuple[Path, ...],
     image_root: Path | None,
     conflict_limit: float,
     embedding: EmbedOptions,

@@ -14,3 +14,21 @@ def bench() -> Path:
     if not folder.is_dir():
         pytest.skip("shared/bench (real images with human labels) is not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def digits_folder(tmp_path_factory) -> Path:
+    """400 handwritten digits as root/CLASS/img.png; 20 of them in the wrong folder, 5 twice."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    root = tmp_path_factory.mktemp("digits")
+    digits = load_digits()
+    for number, (pixels, label) in enumerate(zip(digits.images[:400], digits.target[:400], strict=True)):
+        folder = root / str((label + (number % 20 == 7)) % 10)
+        folder.mkdir(exist_ok=True)
+        picture = Image.fromarray((pixels * 15.9).astype("uint8")).resize((32, 32), Image.Resampling.BICUBIC)
+        picture.save(folder / f"{number:04d}.png")
+        if number % 80 == 3:
+            picture.save(folder / f"{number:04d}-copy.png")
+    return root

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import pandas as pd
 
 from curate.config import PolicyOptions
@@ -16,11 +15,17 @@ def protect_test(actions: pd.DataFrame, samples: pd.DataFrame, options: PolicyOp
     return _held_back(actions, in_test & (not options.include_test), "the test split is protected")
 
 
-def cap_drops(actions: pd.DataFrame, samples: pd.DataFrame, options: PolicyOptions) -> pd.DataFrame:
+def cap_drops(
+    actions: pd.DataFrame, samples: pd.DataFrame, copies: pd.DataFrame, options: PolicyOptions
+) -> pd.DataFrame:
     """Drop at most the share `class_cap` of a class, rounded up, of its samples outside a protected test split.
 
     A drop whose exact copy stays does not count, since nothing is lost with it; nor does an unlabelled sample.
     Thresholds and bulk decisions beyond the cap are held back, the least certain first.
+
+    Parameters
+    ----------
+    copies : `group, sample_id` of the samples that have an exact copy
 
     Raises
     ------
@@ -28,8 +33,8 @@ def cap_drops(actions: pd.DataFrame, samples: pd.DataFrame, options: PolicyOptio
     """
     changeable = samples if options.include_test else samples[samples["split"].ne("test")]
     sizes = changeable["label"].value_counts()
-    losses = _losses(actions, samples)
-    most = losses["class"].map(sizes).map(lambda size: math.ceil(options.class_cap * size))
+    losses = _losses(actions, samples, copies)
+    most = losses["class"].map(np.ceil((options.class_cap * sizes).round(9))).astype("float64")  # 0.07 * 100 is above 7
     beyond = losses[losses.groupby("class").cumcount() >= most]
     if beyond["by_person"].any():
         raise PolicyError(
@@ -63,10 +68,11 @@ def empty_no_class(actions: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame
     return actions
 
 
-def _losses(actions: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+def _losses(actions: pd.DataFrame, samples: pd.DataFrame, copies: pd.DataFrame) -> pd.DataFrame:
     """The drops that lose a picture, with its `class`, the first to be granted first."""
     dropped = samples["sample_id"].isin(actions.loc[actions["action"].eq("drop"), "sample_id"])
-    content = samples["sha256"].fillna(samples["sample_id"])
+    group = samples["sample_id"].map(copies.set_index("sample_id")["group"])
+    content = samples["sha256"].astype("object").fillna(samples["sample_id"]).mask(group.notna(), group)
     lost = samples[dropped & samples["label"].notna() & ~content.isin(content[~dropped])]
     return _in_order(actions.merge(lost.rename(columns={"label": "class"})[["sample_id", "class"]], on="sample_id"))
 

@@ -57,11 +57,12 @@ def plan(
     samples = samples[samples["status"].eq("ok")]
     decisions = decisions[decisions["sample_id"].isin(samples["sample_id"])]
     proposals = [_from_decisions(decisions, samples), _from_probabilities(samples, issues, decisions, options)]
+    copies = _exact_copies(pairs, samples)
     if options.drop_duplicates:
-        proposals.append(_from_exact_copies(samples, issues, decisions, pairs))
+        proposals.append(_from_copies(samples, issues, decisions, copies))
     actions = _one_per_sample(pd.concat(proposals, ignore_index=True))
     actions = protect_test(actions, samples, options)
-    actions = cap_drops(actions, samples, options)
+    actions = cap_drops(actions, samples, copies, options)
     actions = empty_no_class(actions, samples)
     return conform("actions", actions.sort_values("sample_id"))
 
@@ -104,11 +105,11 @@ def _from_probabilities(
     )[PROPOSAL]
 
 
-def _from_exact_copies(
-    samples: pd.DataFrame, issues: Mapping[str, pd.DataFrame], decisions: pd.DataFrame, pairs: pd.DataFrame
+def _from_copies(
+    samples: pd.DataFrame, issues: Mapping[str, pd.DataFrame], decisions: pd.DataFrame, copies: pd.DataFrame
 ) -> pd.DataFrame:
     """Drop undecided exact copies but the best one; where their labels differ, a person has to choose."""
-    members = _exact_groups(pairs, samples, decisions)
+    members = copies[~copies["sample_id"].isin(decisions.loc[decisions["action"].eq("drop"), "sample_id"])]
     if members.empty:
         return _no_proposals()
     relabelled = decisions[decisions["action"].eq("relabel")].drop_duplicates("sample_id", keep="last")
@@ -116,7 +117,7 @@ def _from_exact_copies(
     decided = set(decisions.loc[decisions["issue"].isin(KEEP_ONE), "sample_id"])
     order = best_first(
         members,
-        samples.assign(label=new_label.fillna(samples["label"])),
+        samples.assign(label=samples["label"].astype("object").mask(new_label.notna(), new_label)),
         doubted=_doubted(issues),
         kept=decided | set(relabelled["sample_id"]),
     )
@@ -136,17 +137,14 @@ def _from_exact_copies(
     )[PROPOSAL]
 
 
-def _exact_groups(pairs: pd.DataFrame, samples: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
-    """`group, sample_id` of the exact copies that people did not drop."""
+def _exact_copies(pairs: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+    """`group, sample_id` of the samples that have an exact copy."""
     exact = pairs[pairs["kind"].eq("exact")]
     links = exact.rename(columns={"sample_id_a": "sample_id", "sample_id_b": "nearest_id"})[["sample_id", "nearest_id"]]
+    links = links[links.isin(set(samples["sample_id"])).all(axis=1)]
     group = linked(links)
-    members = pd.DataFrame(
-        {"group": pd.concat([group, group]), "sample_id": pd.concat([links["sample_id"], links["nearest_id"]])}
-    ).drop_duplicates()
-    dropped = decisions.loc[decisions["action"].eq("drop"), "sample_id"]
-    there = members["sample_id"].isin(samples["sample_id"]) & ~members["sample_id"].isin(dropped)
-    return members[there]
+    sides = [pd.DataFrame({"group": group, "sample_id": links[side]}) for side in links]
+    return pd.concat(sides).drop_duplicates()
 
 
 def _doubted(issues: Mapping[str, pd.DataFrame]) -> dict[str, float]:

@@ -1,10 +1,54 @@
-"""Bytes of an image file → RGB pixels, or the reason why not. The only decoder of curate."""
+"""Bytes of an image file → RGB pixels, or the reason why not. The only decoder of curate.
+
+The signature of the bytes chooses Pillow's reader, never the file's name. `Image.open` would do the same, but
+its limit on pixels is a global, and a second one beside ours. Nothing global is changed here, so any number of
+threads may decode at once; Pillow lets go of the GIL while it does.
+"""
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from PIL import Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from curate.config import EmbedOptions
+from curate.errors import DecodeError
+
+READERS: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
+    (b"\xff\xd8\xff", JpegImageFile),  # also MPO: several JPEGs in a row
+    (b"\x89PNG\r\n\x1a\n", PngImageFile),
+    (b"RIFF", WebPImageFile),
+    (b"GIF8", GifImageFile),
+    (b"II*\0", TiffImageFile),
+    (b"MM\0*", TiffImageFile),
+    (b"II+\0", TiffImageFile),  # BigTIFF
+    (b"MM\0+", TiffImageFile),
+    (b"BM", BmpImageFile),
+)
+FORMATS = "JPEG, PNG, WebP, GIF, TIFF or BMP"
+
+ORIENTATION = 0x0112  # EXIF tag
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+START_OF_SCAN = b"\xda"  # JPEG marker: the pixels follow
+STRIP_OFFSETS, STRIP_BYTES = 273, 279  # TIFF tags: where the pixels lie
+TILE_OFFSETS, TILE_BYTES = 324, 325
 
 
 @dataclass(frozen=True)
@@ -22,3 +66,144 @@ class Decoded:
     width: int
     height: int
     mode: str
+
+
+def decode(data: bytes, *, target: int | None = None, max_pixels: int = EmbedOptions.max_pixels) -> Decoded:
+    """Decode the first frame of an image to 8-bit RGB.
+
+    EXIF orientation is applied. Grey is repeated over three channels, palettes are looked up, CMYK is
+    converted by Pillow's formula without colour profiles, transparent pixels are laid over white, 16-bit
+    grey is scaled by its full range (65,535 → 255) and 32-bit grey, which has no agreed range, from its own
+    minimum to its own maximum.
+
+    Parameters
+    ----------
+    data : the file's bytes
+    target : a JPEG may be decoded at 1/2, 1/4 or 1/8 scale as long as its short side keeps so many pixels
+    max_pixels : larger images are refused before their pixels are decoded
+
+    Raises
+    ------
+    DecodeError : with `status` empty, not_an_image, truncated, corrupt or too_large
+    """
+    reader = _reader_for(data)
+    image: ImageFile.ImageFile | None = None
+    try:
+        image = reader(io.BytesIO(data))
+        if reader is JpegImageFile and _jpeg_ends_early(data):
+            raise _truncated(data)  # a download padded with zeros would decode without complaint, grey below
+        return _read(image, target, max_pixels)
+    except DecodeError:
+        raise
+    except (MemoryError, Image.DecompressionBombError) as error:
+        raise DecodeError("too_large", f"needs more memory than there is: {error}") from error
+    except Exception as error:  # readers raise anything on broken bytes: OSError, SyntaxError, struct.error …
+        if _ends_early(data, image):
+            raise _truncated(data) from error
+        raise DecodeError("corrupt", f"{type(error).__name__}: {error}") from error
+
+
+def peek(data: bytes) -> tuple[int, int]:
+    """Width and height that an image's first bytes tell, as stored. Raises DecodeError."""
+    reader = _reader_for(data)
+    try:
+        return reader(io.BytesIO(data)).size
+    except Exception as error:
+        raise DecodeError("corrupt", f"{type(error).__name__}: {error}") from error
+
+
+def _reader_for(data: bytes) -> type[ImageFile.ImageFile]:
+    if not data:
+        raise DecodeError("empty", "the file has no bytes")
+    for signature, reader in READERS:
+        if data.startswith(signature) and (signature != b"RIFF" or b"WEBP".startswith(data[8:12])):
+            return reader
+    if any(signature.startswith(data) for signature, _ in READERS):
+        raise DecodeError("truncated", f"the file ends after {len(data)} bytes, within its signature")
+    raise DecodeError("not_an_image", f"begins with {data[:8]!r}; expected {FORMATS}")
+
+
+def _read(image: ImageFile.ImageFile, target: int | None, max_pixels: int) -> Decoded:
+    (width, height), mode = image.size, image.mode
+    if width * height > max_pixels:
+        raise DecodeError("too_large", f"{width:,} × {height:,} pixels; at most {max_pixels:,} are decoded")
+    if target and isinstance(image, JpegImageFile):
+        image.draft(None, (target, target))
+    image.load()
+    rgb, turn = _to_rgb(image), _orientation(image)
+    if turn in TURNS:
+        rgb = rgb.transpose(TURNS[turn])
+        width, height = (height, width) if turn >= 5 else (width, height)
+    return Decoded(np.asarray(rgb), width, height, mode)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.has_transparency_data:
+        over = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert("RGB")
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = Image.fromarray(_to_bytes(np.asarray(image)))
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _to_bytes(grey: np.ndarray) -> np.ndarray:
+    """(H, W) of 16 or 32 bits → uint8, as `decode` documents it."""
+    if grey.dtype.itemsize == 2:
+        return ((grey.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    values = np.nan_to_num(grey.astype(np.float64), posinf=0, neginf=0)
+    low, high = values.min(), values.max()
+    return np.rint((values - low) * (255 / (high - low) if high > low else 0)).astype(np.uint8)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 where there is none. Unreadable EXIF is no reason to refuse readable pixels."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:
+        return 1
+
+
+def _truncated(data: bytes) -> DecodeError:
+    return DecodeError("truncated", f"the file ends after {len(data):,} bytes, before the image does")
+
+
+def _ends_early(data: bytes, image: ImageFile.ImageFile | None) -> bool:
+    """Whether the bytes of a failed image lack its end: what its header promised, or its end mark."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return _jpeg_ends_early(data)
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data[-4096:]
+    if data.startswith(b"RIFF"):
+        return len(data) < 12 or len(data) < 8 + int.from_bytes(data[4:8], "little")
+    if data.startswith(b"GIF8"):
+        return not data.rstrip(b"\0").endswith(b";")
+    if data.startswith(b"BM"):
+        return len(data) < 54 or len(data) < int.from_bytes(data[2:6], "little")
+    return _tiff_ends_early(data, image)
+
+
+def _jpeg_ends_early(data: bytes) -> bool:
+    """Whether there is no end mark after the pixels begin; EXIF thumbnails before them have marks of their own."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != START_OF_SCAN:
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return data.rfind(b"\xff\xd9", at) < 0
+
+
+def _tiff_ends_early(data: bytes, image: ImageFile.ImageFile | None) -> bool:
+    """Whether the directory of a TIFF, or pixels that it points to, lie beyond the end."""
+    if not isinstance(image, TiffImageFile):
+        return _directory_end(data) > len(data)
+    tags = image.tag_v2
+    for offsets, sizes in ((STRIP_OFFSETS, STRIP_BYTES), (TILE_OFFSETS, TILE_BYTES)):
+        pairs = zip(tags.get(offsets, ()), tags.get(sizes, ()), strict=False)
+        if any(offset + size > len(data) for offset, size in pairs):
+            return True
+    return False
+
+
+def _directory_end(data: bytes) -> int:
+    """Where the first directory of a classic TIFF ends: a count of two bytes, then twelve for each tag."""
+    order: Literal["little", "big"] = "little" if data.startswith(b"I") else "big"
+    start = int.from_bytes(data[4:8], order) if len(data) >= 8 else 8
+    return start + 6 + 12 * int.from_bytes(data[start : start + 2], order)

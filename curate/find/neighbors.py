@@ -7,6 +7,7 @@ best candidates compared again in full. What was done, and its recall on sampled
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 EXACT_UP_TO = 20_000  # samples; two cores take 7 s there, and four times as long for twice as many
 CUDA_K = 2048  # FAISS can't select more on a GPU
-COMPONENTS = 128  # principal components searched; rescoring uses all dimensions
-LIST_ROWS = 256  # mean rows per list
-PROBE_FACTOR = 64  # rows looked at per query = PROBE_FACTOR * sqrt(N): N^1.5 in all, at GEMM speed
+COMPONENTS = 192  # principal components searched; rescoring uses all dimensions
+LISTS = 4  # lists, in units of sqrt(N)
+LOOKED_AT = 72  # rows compared per query, in units of sqrt(N)
 CHECKED_ROWS = 200  # rows searched exactly too, to state the recall
 BLOCK = 1 << 24  # similarities held at once: 64 MiB
 
@@ -137,24 +138,119 @@ def _exact_on_cuda(embeddings: np.ndarray, k: int) -> Neighbors:
 
 @dataclass(frozen=True)
 class _Lists:
-    """Rows sorted by list: `order[starts[i]:starts[i + 1]]` are the rows of list i."""
+    """The rows sorted by k-means list."""
 
-    order: np.ndarray  # (N,) row numbers
-    starts: np.ndarray  # (lists + 1,)
-    centres: np.ndarray  # (lists, components), unit length
-    reduced: torch.Tensor  # (N, components) in the order of `order`
+    order: np.ndarray  # (N,) row numbers, list after list
+    starts: np.ndarray  # (lists + 1,) where each list begins in `order`, and N
+    centres: np.ndarray  # (lists, components) float32
+    reduced: torch.Tensor  # (N, components) float32, in the order of `order`
 
 
 def _clustered(embeddings: np.ndarray, k: int) -> Neighbors:
+    n = len(embeddings)
+    looked_at = min(n, max(8 * k, round(LOOKED_AT * n**0.5)))
     lists = _make_lists(_reduce(embeddings))
-    n, n_lists = len(embeddings), len(lists.centres)
-    probes = min(n_lists, round(PROBE_FACTOR * n**0.5 / LIST_ROWS))
-    near = np.argsort(-(lists.centres @ lists.centres.T), axis=1, kind="stable")[:, :probes]
     D = np.empty((n, k), np.float32)
     I = np.empty((n, k), np.int32)  # noqa: E741
-    for number in range(n_lists):
-        rows = lists.order[lists.starts[number] : lists.starts[number + 1]]
-        D[rows], I[rows] = _rescore(embeddings, rows, _candidates(lists, number, near[number], 2 * k), k)
+    for rows, candidates in _candidates(lists, looked_at, min(n - 1, 2 * k)):
+        D[rows], I[rows] = _rescored(embeddings, rows, candidates, k)
     recall = _recall(embeddings, I)
-    words = f"{n_lists} k-means lists, {probes} searched in {lists.reduced.shape[1]} components, rescored in full"
-    return Neighbors(D, I, f"clustered: {words}; recall {recall:.3f} on {min(n, CHECKED_ROWS)} rows", recall)
+    shape = f"{len(lists.centres)} k-means lists of {lists.reduced.shape[1]} components"
+    method = f"clustered: {shape}, {looked_at} rows looked at, {2 * k} rescored in full; recall {recall:.3f}"
+    return Neighbors(D, I, method, recall)
+
+
+def _reduce(embeddings: np.ndarray) -> np.ndarray:
+    """(N, components): coordinates along the leading principal axes; not centred, so that products stay products."""
+    import torch
+
+    sample = _float32(embeddings[:: -(-len(embeddings) // EXACT_UP_TO)])
+    axes = torch.linalg.eigh(sample.T @ sample)[1][:, -COMPONENTS:].contiguous().numpy()
+    starts = range(0, len(embeddings), EXACT_UP_TO)
+    return np.concatenate([embeddings[i : i + EXACT_UP_TO].astype(np.float32) @ axes for i in starts])
+
+
+def _make_lists(reduced: np.ndarray) -> _Lists:
+    import faiss
+    import torch
+
+    kmeans = faiss.Kmeans(
+        reduced.shape[1],
+        round(LISTS * len(reduced) ** 0.5),
+        niter=8,
+        seed=0,
+        spherical=True,
+        min_points_per_centroid=1,
+        max_points_per_centroid=32,
+    )
+    kmeans.train(reduced)
+    belongs = kmeans.index.search(reduced, 1)[1][:, 0]
+    order = np.argsort(belongs, kind="stable")
+    belongs = belongs[order]
+    place = np.arange(len(order)) - np.searchsorted(belongs, belongs)  # 0, 1, 2 … within each list
+    starts = np.flatnonzero(place % _longest(len(order)) == 0)
+    return _Lists(
+        order=order,
+        starts=np.append(starts, len(order)),
+        centres=kmeans.centroids[belongs[starts]],
+        reduced=torch.from_numpy(reduced[order]),
+    )
+
+
+def _longest(n: int) -> int:
+    """Longer lists are cut, so that copies can't make one list of everything."""
+    return 2 * math.ceil(n**0.5 / LISTS)
+
+
+def _candidates(lists: _Lists, looked_at: int, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each list its rows, and for each row the `count` most similar rows of the lists nearby, unsorted."""
+    import torch
+
+    longest = _longest(len(lists.order))
+    room = torch.empty((looked_at + longest, lists.reduced.shape[1]))
+    products = torch.empty(longest * len(room))  # both reused: fresh pages cost more than the product
+    for number in range(len(lists.centres)):
+        spans = _spans_nearby(lists, number, looked_at)
+        base = torch.cat([lists.reduced[span] for span in spans], out=room[: sum(s.stop - s.start for s in spans)])
+        query = lists.reduced[spans[0]]
+        similarity = products[: len(query) * len(base)].view(len(query), len(base))
+        torch.mm(query, base.T, out=similarity).fill_diagonal_(-torch.inf)  # row i is column i: see _spans_nearby
+        columns = similarity.topk(count, dim=1, sorted=False)[1].numpy()
+        yield lists.order[spans[0]], np.concatenate([lists.order[span] for span in spans])[columns]
+
+
+def _spans_nearby(lists: _Lists, number: int, looked_at: int) -> list[slice]:
+    """The places in `order` of list `number` first, then of the lists nearest to it, until enough rows."""
+    affinity = lists.centres @ lists.centres[number]
+    affinity[number] = np.inf
+    near = np.argsort(-affinity, kind="stable")
+    rows = np.diff(lists.starts)[near].cumsum()
+    near = near[: np.searchsorted(rows, looked_at) + 1]
+    return [slice(int(lists.starts[i]), int(lists.starts[i + 1])) for i in near]
+
+
+def _rescored(embeddings: np.ndarray, rows: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k best of (rows, m) candidates by the full embeddings; the rows of a list share most of theirs."""
+    import faiss
+
+    shared, place = np.unique(candidates, return_inverse=True)
+    query, base = _float32(embeddings[rows]).numpy(), _float32(embeddings[shared]).numpy()
+    place = np.ascontiguousarray(place.reshape(candidates.shape), dtype=np.int64)
+    D = np.empty(candidates.shape, np.float32)
+    pointers = (faiss.swig_ptr(array) for array in (D, query, base, place))
+    faiss.fvec_inner_products_by_idx(*pointers, query.shape[1], *candidates.shape)
+    best = np.argpartition(-D, k - 1, axis=1)[:, :k]
+    return _ordered(np.take_along_axis(D, best, 1), np.take_along_axis(candidates, best, 1))
+
+
+def _recall(embeddings: np.ndarray, I: np.ndarray) -> float:  # noqa: E741
+    """Share of the true nearest found, over rows spread evenly."""
+    rows = np.unique(np.linspace(0, len(I) - 1, CHECKED_ROWS, dtype=np.int64))
+    truth = _exact(embeddings, rows, I.shape[1])[1]
+    return float(np.mean([np.isin(found, true).mean() for found, true in zip(I[rows], truth, strict=True)]))
+
+
+def _float32(rows: np.ndarray) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(rows)).float()

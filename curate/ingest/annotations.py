@@ -9,16 +9,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from curate.errors import AnnotationError
 from curate.ingest.cells import SYNONYMS, Cells, text_column
 from curate.ingest.formats import read_cells
-from curate.ingest.manifest import check_names, pick
-from curate.ingest.problems import Rows, join_problems
+from curate.ingest.manifest import check_names, pick, trimmed
+from curate.ingest.problems import Rows, first_of, join_problems
 from curate.schema import empty
 
 ARBITER = "arbiter"  # the annotator whose word is final: the third person of an arbitration queue
+ENOUGH = 20  # votes of a column before it can be told that it holds no labels
 SUGGESTED, PATH = "suggested", "path"  # columns of the queue that are help, not votes
 RESERVED = frozenset({SUGGESTED, PATH, *SYNONYMS, *(name for names in SYNONYMS.values() for name in names)})
 
@@ -55,9 +57,8 @@ def read_annotations(file: Path, sources: pd.DataFrame) -> tuple[pd.DataFrame, p
     problems = join_problems(cells.problems, rows.problems())
     good = rows.good()[["sample_id", "annotator", "label"]]
     if good.empty:
-        first = f"; the first: {problems['reason'].iloc[0]} ({problems['image'].iloc[0]})" if len(problems) else ""
         raise AnnotationError(
-            f"{cells.file} holds no usable label{first}",
+            f"{cells.file} holds no usable label{first_of(problems)}",
             f"images as in the data set, such as {sources['sample_id'].iloc[0]}",
         )
     return good.sort_values(["sample_id", "annotator"], ignore_index=True), problems
@@ -86,11 +87,26 @@ def _votes(cells: Cells) -> pd.DataFrame:
         )
     image = pick(cells, ["image"])["image"]
     votes = [
-        pd.DataFrame({"image": image, "annotator": person, "label": text_column(cells.table[person].str.strip())})
-        for person in people
+        pd.DataFrame({"image": image, "annotator": person, "label": trimmed(cells.table[person])}) for person in people
     ]
-    wide = pd.concat(votes).astype({"annotator": "str"})
-    return wide[wide["label"].notna()]
+    wide = pd.concat(votes)
+    wide = wide[wide["label"].notna()]
+    _refuse_strangers(wide, cells)
+    return wide
+
+
+def _refuse_strangers(wide: pd.DataFrame, cells: Cells) -> None:
+    """A column that shares no word with any other is no person's: notes, sizes, addresses."""
+    words = wide[["annotator", "label"]].drop_duplicates()
+    is_shared = words.duplicated("label", keep=False).groupby(words["annotator"]).any()
+    n_votes = wide["annotator"].value_counts()
+    strangers = [name for name in is_shared.index[~is_shared] if n_votes[name] >= ENOUGH]
+    if strangers and len(is_shared) > 1:
+        raise AnnotationError(
+            f"column '{strangers[0]}' of {cells.file} shares no label with the other columns",
+            "one column per annotator, and no others",
+            f"remove the column '{strangers[0]}', or write a row per vote: image, annotator, label",
+        )
 
 
 def _match(images: pd.Series, sources: pd.DataFrame, folder: Path) -> pd.Series:
@@ -103,5 +119,5 @@ def _match(images: pd.Series, sources: pd.DataFrame, folder: Path) -> pd.Series:
         normal = os.path.normpath(cell)
         return normal if normal in known else by_path.get(os.path.normpath(folder / cell))
 
-    matched = pd.Series([match(cell) for cell in cells] + [None], dtype="str")  # the last is for code -1
-    return matched.iloc[codes].set_axis(images.index)
+    matched = np.array([match(cell) for cell in cells] + [None], dtype=object)  # the last is for code -1
+    return text_column(matched[codes], images.index)

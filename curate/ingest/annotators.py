@@ -109,16 +109,15 @@ def _over_samples(
     patterns = find_patterns(samples, labels, len(classes))
     overall, by_class = coefficients(patterns, patterns.times[None].astype(float))
     drawn = [coefficients(patterns, block) for block in draws(patterns.times, bootstraps, rng)]
-
-    def ends(of: int, name: str) -> tuple[np.ndarray, np.ndarray]:
-        none = np.empty((0, *(overall, by_class)[of][name].shape[1:]))
-        return interval(np.concatenate([none, *(block[of][name] for block in drawn)]))
-
-    rows = [(name, float(value[0]), *map(float, ends(0, name))) for name, value in overall.items()]
+    rows = []
+    for name, value in overall.items():
+        low, high = interval(np.concatenate([value[:0], *(block[name] for block, _ in drawn)]))
+        rows.append((name, value[0], float(low), float(high)))
     per_class = pd.DataFrame({"label": classes, "n_annotations": np.bincount(labels, minlength=len(classes))})
     for name, value in by_class.items():
         per_class[name] = value[0]
-        per_class[f"{name}_low"], per_class[f"{name}_high"] = ends(1, name)
+        ends = interval(np.concatenate([value[:0], *(block[name] for _, block in drawn)]))
+        per_class[f"{name}_low"], per_class[f"{name}_high"] = ends
     return pd.DataFrame(rows, columns=["statistic", "value", "low", "high"]), per_class
 
 

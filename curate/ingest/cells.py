@@ -64,10 +64,10 @@ class Cells:
         return quoted([*self.table.columns, *self.not_text]) or "none"
 
 
-def text_column(values: Iterable[str | None]) -> pd.Series:
-    """Values as a column of text, null where empty."""
-    column = pd.Series(values, dtype="str")
-    return column.mask(column == "")
+def text_column(values: Iterable[object], index: pd.Index | None = None) -> pd.Series:
+    """Values as a column of text; what is no text, or empty, is null."""
+    # cell by cell: pandas before 3 turns a null of another column into the text 'nan'
+    return pd.Series([v if isinstance(v, str) and v else None for v in values], index=index, dtype="str")
 
 
 def quoted(names: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import sparse
 
 from curate.ingest.annotations import ARBITER, PATH, SUGGESTED
+from curate.ingest.cells import text_column
 
 SMOOTHING = 1.0  # votes added to each row of the confusion table, spread over the classes
 STEADY = 10.0  # votes of average agreement added to each person's own, so that few votes weigh little
@@ -81,23 +82,26 @@ def majority(annotations: pd.DataFrame) -> pd.DataFrame:
 
 
 def arbitration_queue(annotations: pd.DataFrame, consensus: pd.DataFrame, sources: pd.DataFrame) -> pd.DataFrame:
-    """The conflicts that no arbiter has settled, least certain consensus first, for a third person to fill in.
+    """The conflicts, for a third person to settle: open ones first, least certain consensus first.
 
     Returns
     -------
-    image, one column per annotator, suggested (the consensus), arbiter (empty, to fill in), path. Written
-    as CSV, `read_annotations` reads it back. Whoever fills it in has the last word under the name
-    'arbiter'; with the column renamed to a name of their own they are one voice among the others
+    image, one column per annotator, suggested (the consensus), arbiter (to fill in), path. Written as CSV,
+    `read_annotations` reads it back. Whoever fills it in has the last word under the name 'arbiter'; with
+    the column renamed to a name of their own they are one voice among the others. Answers already given
+    stand in it, so that writing the queue anew over a filled-in one loses none
     """
-    settled = annotations.loc[annotations["annotator"] == ARBITER, "sample_id"]
-    is_open = consensus["is_conflict"] & ~consensus["sample_id"].isin(settled)
-    is_open &= consensus["sample_id"].isin(sources["sample_id"])
-    worst_first = consensus[is_open].sort_values(["consensus_score", "sample_id"])
-    votes = annotations[annotations["sample_id"].isin(worst_first["sample_id"])]
-    wide = votes.pivot(index="sample_id", columns="annotator", values="label").reindex(worst_first["sample_id"])
+    conflicts = consensus[consensus["is_conflict"] & consensus["sample_id"].isin(sources["sample_id"].unique())]
+    rulings = annotations[annotations["annotator"] == ARBITER].set_index("sample_id")["label"]
+    conflicts = conflicts.assign(ruling=rulings.reindex(conflicts["sample_id"]).to_numpy())
+    conflicts["is_settled"] = conflicts["ruling"].notna()
+    conflicts = conflicts.sort_values(["is_settled", "consensus_score", "sample_id"])
+    votes = annotations[annotations["annotator"] != ARBITER]
+    votes = votes[votes["sample_id"].isin(conflicts["sample_id"].unique())]
+    wide = votes.pivot(index="sample_id", columns="annotator", values="label").reindex(conflicts["sample_id"])
     wide = wide.rename_axis(index="image", columns=None).reset_index()
-    wide[SUGGESTED] = worst_first["label"].to_numpy()
-    wide[ARBITER] = pd.Series(None, index=wide.index, dtype="str")
+    wide[SUGGESTED] = conflicts["label"].to_numpy()
+    wide[ARBITER] = text_column(conflicts["ruling"])
     wide[PATH] = sources.set_index("sample_id")["path"].reindex(wide["image"]).to_numpy()
     return wide
 
@@ -106,13 +110,13 @@ def majority_verdicts(annotations: pd.DataFrame) -> pd.DataFrame:
     """By sample_id: label, consensus_score, method."""
     # where others spoke too, the arbiter's vote is no vote: it is the ruling, and follows below
     is_ruled = annotations["annotator"] == ARBITER
-    only_ruled = ~annotations["sample_id"].isin(annotations.loc[~is_ruled, "sample_id"])
-    votes = as_votes(annotations[~is_ruled | only_ruled])
+    others_spoke = (~is_ruled).groupby(annotations["sample_id"]).transform("any")
+    votes = as_votes(annotations[~is_ruled | ~others_spoke])
     label, score = _most_votes(votes)
     verdicts = pd.DataFrame(
         {"label": votes.classes[label], "consensus_score": score, "method": "majority"},
         index=pd.Index(votes.sample_ids, name="sample_id", dtype="str"),
-    ).astype({"label": "str", "method": "str"})
+    )
     return arbiter_rules(annotations, verdicts)
 
 

@@ -55,10 +55,11 @@ def crowdlab(
     """
     if pred_probs.shape != (len(sample_ids), len(classes)):
         raise AnnotationError(f"pred_probs of shape {pred_probs.shape}", f"({len(sample_ids)}, {len(classes)})")
-    is_predicted = annotations["sample_id"].isin(sample_ids)
+    predicted = pd.Index(np.asarray(sample_ids, dtype=object))
+    is_predicted = predicted.get_indexer(pd.Index(annotations["sample_id"])) >= 0
     votes = as_votes(annotations[is_predicted & (annotations["annotator"] != ARBITER)], classes)
     _check_size(votes)
-    rows = pd.Index(sample_ids).get_indexer(pd.Index(votes.sample_ids))
+    rows = predicted.get_indexer(pd.Index(votes.sample_ids))
     answer = _ask_cleanlab(votes, _widen(pred_probs[rows], max(2, len(votes.classes))))
     found = answer["label_quality"]
     verdicts = majority_verdicts(annotations)

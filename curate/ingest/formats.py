@@ -18,7 +18,7 @@ import pandas as pd
 
 from curate.errors import CurateError
 from curate.ingest.cells import Cells, quoted, text_column
-from curate.ingest.problems import problem_table
+from curate.ingest.problems import first_of, problem_table
 
 if TYPE_CHECKING:
     import pyarrow
@@ -39,8 +39,7 @@ def read_cells(file: Path, *, error: type[CurateError]) -> Cells:
     except OSError as fault:
         raise error(f"can't read {file}: {fault.strerror or fault}") from fault
     if cells.table.empty:
-        first = f"; the first: {cells.problems['reason'].iloc[0]}" if len(cells.problems) else ""
-        raise error(f"{file.name} has no row that can be read{first}", "a header and one row per image")
+        raise error(f"{file.name} has no row that can be read{first_of(cells.problems)}", "a header, a row per image")
     return cells
 
 

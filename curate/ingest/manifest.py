@@ -12,7 +12,7 @@ import pandas as pd
 from curate.errors import SourceError
 from curate.ingest.cells import LONGEST_NAME, LONGEST_PATH, Cells, text_column
 from curate.ingest.formats import read_cells
-from curate.ingest.problems import Rows, join_problems
+from curate.ingest.problems import Rows, first_of, join_problems
 from curate.schema import SPLITS
 
 SPLIT_NAMES = {
@@ -50,8 +50,7 @@ def read_manifest(file: Path, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     good = rows.good()
     if good.empty:
         raise SourceError(
-            f"not one of the {len(problems):,} rows of {cells.file} can be used; the first: "
-            f"{problems['reason'].iloc[0]} ({problems['image'].iloc[0]})",
+            f"not one of the {len(problems):,} rows of {cells.file} can be used{first_of(problems)}",
             f"image paths relative to {root}",
             "give the folder that holds the images with --image-root",
         )
@@ -71,12 +70,17 @@ def pick(cells: Cells, roles: list[str]) -> pd.DataFrame:
         )
     table = cells.table
     # only the path is kept to the letter: a file's name may end in a space, a label's may not
+    nothing = text_column([None] * len(table), table.index)
     picked = {
-        role: table[column] if role == "image" else text_column(table[column].str.strip())
+        role: nothing if column is None else table[column] if role == "image" else trimmed(table[column])
         for role, column in columns.items()
-        if column is not None
     }
-    return pd.DataFrame(picked, index=table.index).reindex(columns=roles).astype("str")
+    return pd.DataFrame(picked, index=table.index)
+
+
+def trimmed(cells: pd.Series) -> pd.Series:
+    """Text without the spaces around it; null where nothing is left."""
+    return text_column(cells.str.strip().tolist(), cells.index)
 
 
 def place(rows: Rows, root: Path) -> pd.Series:
@@ -88,7 +92,7 @@ def place(rows: Rows, root: Path) -> pd.Series:
     rows.refuse(cells.str.contains("://", regex=False, na=False), "is a web address; curate reads files")
     sound = zip(cells.to_numpy(object), rows.is_good, strict=True)
     placed = [relative_to(cell, root) if is_good else None for cell, is_good in sound]
-    ids = pd.Series(placed, index=cells.index, dtype="str")
+    ids = text_column(placed, cells.index)
     rows.refuse(ids.isna(), f"lies outside {root}")
     rows.refuse(ids.eq("."), "names a folder")
     rows.refuse(_leads_out(ids, root), f"is reached through a link that leads outside {root}")
@@ -135,7 +139,7 @@ def _known_splits(rows: Rows) -> pd.Series:
     It is not kept without a split: it may be held out, and must not end up in training.
     """
     said = rows.table["split"]
-    known = said.str.casefold().map(SPLIT_NAMES).astype("str")
+    known = text_column(said.str.casefold().map(SPLIT_NAMES).tolist(), said.index)
     shown = said.fillna("").str.slice(0, 40)
     rows.refuse(said.notna() & known.isna(), "is of split '" + shown + "', which is none of " + ", ".join(SPLITS))
     return known

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 import numpy as np
 import pandas as pd
 
+from curate.ingest.cells import text_column
 from curate.schema import empty
 
 SHOWN = 80  # characters of an image cell that a problem repeats
@@ -54,7 +57,7 @@ class Rows:
         for column in stated:
             filled = self.table[column].to_numpy(dtype=object, copy=True)
             filled[places] = groups[column].transform("first")
-            self.table[column] = pd.Series(filled, index=self.table.index, dtype="str")
+            self.table[column] = text_column(filled, self.table.index)
 
     @property
     def is_good(self) -> np.ndarray:
@@ -71,14 +74,16 @@ class Rows:
         return problem_table(self.file, self.table.index[bad], self.table["image"][bad], self._reasons[bad])
 
 
-def problem_table(file: str, rows: object, images: object, reasons: object) -> pd.DataFrame:
+def problem_table(
+    file: str, rows: Collection[int], images: Iterable[object], reasons: Iterable[object]
+) -> pd.DataFrame:
     """A table ROW_PROBLEMS from equally long columns; several reasons of one row become one."""
     table = pd.DataFrame(
         {
-            "file": file,
+            "file": text_column([file] * len(rows)),
             "row": np.asarray(rows, dtype=np.int64),
-            "image": [_shorten(image) for image in images],  # type: ignore[attr-defined]
-            "reason": list(reasons),  # type: ignore[call-overload]
+            "image": text_column([_shorten(image) for image in images]),
+            "reason": text_column(reasons),
         }
     )
     return join_problems(table)
@@ -89,12 +94,20 @@ def join_problems(*tables: pd.DataFrame) -> pd.DataFrame:
     tables = tuple(table for table in tables if len(table))
     if not tables:
         return empty("row_problems")
-    table = pd.concat(tables, ignore_index=True).astype({"file": "str", "image": "str", "reason": "str"})
+    table = pd.concat(tables, ignore_index=True)
     table = table.drop_duplicates(["file", "row", "reason"])
     if table.duplicated(["file", "row"]).any():
         grouped = table.groupby(["file", "row"], as_index=False)
         table = grouped.agg({"image": "first", "reason": "; ".join})
     return table.sort_values(["file", "row"], ignore_index=True)
+
+
+def first_of(problems: pd.DataFrame) -> str:
+    """`; the first: <reason> (<image>)`, to end an error with; nothing where there is no problem."""
+    if problems.empty:
+        return ""
+    reason, image = problems.loc[0, ["reason", "image"]]
+    return f"; the first: {reason}" + (f" ({image})" if isinstance(image, str) else "")
 
 
 def _shorten(image: object) -> str | None:

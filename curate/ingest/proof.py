@@ -84,7 +84,7 @@ def _of_one_split(counts: pd.DataFrame, split: pd.Series, name: str) -> tuple[An
     n = int((split == name).sum())
     everywhere = counts.sum(axis=1) / max(1, counts.to_numpy().sum())
     here = counts[name] / max(1, counts[name].sum())
-    deviation = (here - everywhere).abs()
+    deviation = (here - everywhere).abs().round(12)  # equal ones are equal, and the first by name is named
     if deviation.empty or not counts[name].any():
         return name, n, n / len(split), np.nan, None, int((counts[name] == 0).sum())
     return name, n, n / len(split), float(deviation.max()), deviation.idxmax(), int((counts[name] == 0).sum())

@@ -39,8 +39,8 @@ class ReportFacts:
     versions : `version.json` of each version, oldest first
     diff : `diff` of curate.apply.version: what changed between the two versions compared
     comparison : `Comparison.to_dict()` of curate.train.compare
-    predictions : arm, sample_id, label, predicted, p_<class>: its `Comparison.predictions`
-    planted : what `curate.demo.score` counted; only where the defects were planted
+    predictions : sample_id, label, before, after (predicted classes), confidence (of after): the test split
+    planted : what `score` of curate.demo counted; only where the defects were planted
     stages : one mapping per stage: stage, made, images, seconds, images_per_second, peak_memory_mb
     thumb : sample_id → a small JPEG, PNG or WebP of it, or None where there is no picture
     """

@@ -48,33 +48,29 @@ def issues(facts: ReportFacts, picture: Pictures) -> View | None:
     if not facts.issues:
         return None
     flags = _flagged(facts.issues)
-    calibrated = {name for table in facts.issues.values() for name in issues_in(table) if has_probability(table, name)}
     names = sorted({name for table in facts.issues.values() for name in issues_in(table)}, key=_page_order)
-    samples, decided = _by_id(facts.samples), _verdicts(facts.decisions)
-    found: list[View] = []
-    twins = _Twins(facts.pairs, samples, picture)
-    for name in names:
-        rows = flags[flags["issue"] == name]
-        if rows.empty:
-            continue
-        expected = float(rows["probability"].sum()) if name in calibrated else None
-        found.append(
-            {
-                "name": name,
-                "note": NOTES.get(name, ""),
-                "n": len(rows),
-                "expected": expected,
-                "twins": name in TWINS,
-                "items": twins.of(rows, name) if name in TWINS else _worst(rows, samples, picture, decided),
-            }
-        )
+    present = [name for name in names if (flags["issue"] == name).any()]
     return {
-        "found": found,
-        "clean": [name for name in names if name not in set(flags["issue"])],
+        "found": _found(facts, flags, present, picture),
+        "clean": [name for name in names if name not in present],
         "n_flagged": int(flags["sample_id"].nunique()),
-        "n_samples": max((len(table) for table in facts.issues.values()), default=0),
+        "n_samples": max(len(table) for table in facts.issues.values()),
         "bars": stacked_bars(flags.groupby("issue").size().rename("flagged").to_frame()),
     }
+
+
+def _found(facts: ReportFacts, flags: pd.DataFrame, names: list[str], picture: Pictures) -> list[View]:
+    calibrated = {name for table in facts.issues.values() for name in names if has_probability(table, name)}
+    samples, decided = _by_id(facts.samples), _verdicts(facts.decisions)
+    twins = _Twins(facts.pairs, samples, picture)
+    found = []
+    for name in names:
+        rows = flags[flags["issue"] == name]
+        view = {"name": name, "note": NOTES.get(name, ""), "n": len(rows), "twins": name in TWINS}
+        view["expected"] = float(rows["probability"].sum()) if name in calibrated else None
+        view["items"] = twins.of(rows, name) if name in TWINS else _worst(rows, samples, picture, decided)
+        found.append(view)
+    return found
 
 
 def the_map(facts: ReportFacts) -> View | None:

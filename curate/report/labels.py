@@ -52,7 +52,7 @@ def agreement(facts: ReportFacts) -> View | None:
     kappas = [{**overall[key], "name": name} for key, name in STATISTICS.items() if key in overall]
     kappas += [
         {
-            "name": f"Cohen’s: {row['annotator_a']}, {row['annotator_b']}",
+            "name": f"Cohen’s kappa of {row['annotator_a']} and {row['annotator_b']}",
             "value": row["cohen_kappa"],
             "low": row["cohen_kappa_low"],
             "high": row["cohen_kappa_high"],

@@ -79,6 +79,8 @@ def _lay_out(embeddings: np.ndarray, seed: int) -> np.ndarray:
     from threadpoolctl import threadpool_limits
 
     n, d = embeddings.shape
+    if (embeddings == embeddings[:1]).all():  # one image, or all the same: nothing to lay out
+        return np.zeros((n, 2))
     with threadpool_limits(limits=1):
         components = min(COMPONENTS, n, d)
         reduced = PCA(components, svd_solver="randomized", random_state=seed).fit_transform(embeddings)

@@ -110,17 +110,14 @@ def _failures(predictions: pd.DataFrame | None, picture: Pictures) -> list[View]
     """Test images that the model after still gets wrong, the most confident mistakes first."""
     if predictions is None:
         return []
-    before = predictions[predictions["arm"] == "before"].set_index("sample_id")["predicted"]
-    after = predictions[predictions["arm"] == "after"]
-    sure = after.filter(regex="^p_").max(axis=1)
-    wrong = after.assign(confidence=sure)[after["predicted"] != after["label"]]
+    wrong = predictions[predictions["after"] != predictions["label"]]
     ranked = wrong.sort_values(["confidence", "sample_id"], ascending=[False, True]).head(FAILURES)
     return [
         {
             "picture": {"id": row["sample_id"], "src": picture(row["sample_id"])},
             "label": row["label"],
-            "predicted": row["predicted"],
-            "was_right": before.get(row["sample_id"]) == row["label"],
+            "predicted": row["after"],
+            "was_right": row["before"] == row["label"],
             "confidence": row["confidence"],
         }
         for row in ranked.to_dict("records")

@@ -14,6 +14,7 @@ from curate.review.groups import KEEP_ONE
 # with little conviction: its odds may well be wrong by a factor of e^2. docs/review.md tells how this was chosen.
 PRIOR_MEAN = np.array([0.0, 1.0])
 PRIOR_SD = np.array([2.0, 0.7])
+Z = 1.645  # standard deviations of a 90% interval
 CLIP = 1e-3  # claimed probabilities are brought into [CLIP, 1 - CLIP]: no finder is surer than that
 
 
@@ -80,6 +81,16 @@ def calibrate(claimed: np.ndarray, right: np.ndarray) -> Calibration:
     return Calibration(line, np.linalg.inv(hessian))
 
 
+def interval(expected: float, variance: float, n: int) -> tuple[float, float]:
+    """A 90% interval of a count out of `n`, from its mean and variance; symmetric on the scale of log odds."""
+    if not 0.0 < expected < n:
+        return expected, expected
+    chance = expected / n
+    middle, width = np.log(chance / (1 - chance)), Z * np.sqrt(variance) / (n * chance * (1 - chance))
+    low, high = n * _sigmoid(np.array([middle - width, middle + width]))
+    return float(low), float(high)
+
+
 def outcomes(flags: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
     """What people said of the flags they looked at, one row per flag or group: `issue, claimed, right`.
 
@@ -124,4 +135,4 @@ def _design(claimed: np.ndarray) -> np.ndarray:
 
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-z))
+    return 1.0 / (1.0 + np.exp(-np.clip(z, -500.0, 500.0)))

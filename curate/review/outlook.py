@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from curate.review.calibrate import UNJUDGED, Calibration, calibrate_all, outcomes
+from curate.review.calibrate import UNJUDGED, Calibration, calibrate_all, interval, outcomes
 from curate.review.flags import has_probability, issues_in, probability
 from curate.review.groups import KEEP_ONE
 from curate.review.moves import follow_moves
@@ -18,7 +18,6 @@ from curate.review.queue import IMPACT, open_flags
 NEXT = 50  # decisions ahead that the advice looks at
 WORTH = 0.1  # share of right flags below which looking on is hardly worth a person's time
 ENOUGH = 20  # verdicts below which nobody can say so
-Z = 1.645  # of a 90% interval
 
 BY_ISSUE = (
     *("issue", "judged", "right", "precision", "precision_low", "precision_high"),
@@ -85,7 +84,7 @@ def outlook(
     expected, variance = float(by_issue["expected"].sum()), float(by_issue["variance"].sum())
     coming = entries[entries["rank"] <= next_n]
     expected_next = float(sum(_line(lines, i)(p.to_numpy()).sum() for i, p in coming.groupby("issue")["probability"]))
-    low, high = _interval(expected, variance, len(entries))
+    low, high = interval(expected, variance, len(entries))
     may_stop, advice = _advise(len(judged), len(entries), len(coming), expected_next)
     return Outlook(
         verdicts={str(action): int(n) for action, n in decisions["action"].value_counts().sort_index().items()},
@@ -115,7 +114,7 @@ def _row(
     verdicts = judged.loc[judged["issue"].eq(issue), "right"]
     claimed = entries.loc[entries["issue"].eq(issue), "probability"].to_numpy()
     expected, variance = _line(lines, issue).total(claimed)
-    low, high = _interval(expected, variance, len(claimed))
+    low, high = interval(expected, variance, len(claimed))
     precision_low, precision_high = _share_interval(int(verdicts.sum()), len(verdicts))
     return {
         "issue": issue,
@@ -150,14 +149,6 @@ def _expected_unflagged(
             rows = rows[~rows[f"is_{issue}_issue"].astype("bool")]
             expected[issue] = _line(lines, issue).total(probability(rows, issue).to_numpy())[0]
     return expected
-
-
-def _interval(expected: float, variance: float, most: int) -> tuple[float, float]:
-    """Between 0 and `most`, symmetric on the log scale: a count far from both ends is about lognormal."""
-    if expected <= 0:
-        return 0.0, 0.0
-    width = min(Z * math.sqrt(variance) / expected, 20.0)
-    return expected * math.exp(-width), min(expected * math.exp(width), float(most))
 
 
 def _share_interval(right: int, judged: int) -> tuple[float, float]:

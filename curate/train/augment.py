@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from curate.embed.scan import resized
 from curate.errors import CurateError
 
 RECIPES = ("none", "light", "standard")
@@ -23,9 +24,9 @@ class Augment:
 
     Parameters
     ----------
-    recipe : "none": resized only. "light": also cropped a little, and brighter or darker; safe where left
-        and right, or colour, carry meaning (digits, text, stains). "standard": also mirrored, and varied
-        in colour.
+    recipe : "none": resized only, as in the scan. "light": also cropped a little, and brighter or darker;
+        safe where left and right, or colour, carry meaning (digits, text, stains). "standard": also
+        mirrored, and varied in colour.
     size : pixels of both sides of the result
     """
 
@@ -33,10 +34,12 @@ class Augment:
         if recipe not in RECIPES:
             raise CurateError(f"no augmentation is called '{recipe}'", f"one of {', '.join(RECIPES)}")
         self.recipe, self.size = recipe, size
-        self._steps = _compose(recipe, size)
+        self._steps = None if recipe == "none" else _compose(recipe, size)
 
     def __call__(self, rgb: np.ndarray, sample_id: str, *, seed: int = 0, turn: int = 0) -> np.ndarray:
         """(H, W, 3) uint8 → (size, size, 3) uint8: look number `turn` at this sample."""
+        if self._steps is None:
+            return resized(rgb, self.size)
         generator = np.random.default_rng([seed, turn, zlib.crc32(sample_id.encode())])
         # one generator for all steps: with `seed=`, albumentations starts each step alike, so that a
         # picture that is mirrored would also always be a bright one
@@ -51,8 +54,6 @@ def _compose(recipe: str, size: int) -> Any:
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else importing it asks a server for its newest version
     import albumentations as A
 
-    if recipe == "none":
-        return A.Compose([A.Resize(size, size, interpolation=cv2.INTER_CUBIC, area_for_downscale="image")])
     steps: list[Any] = [
         A.RandomResizedCrop(
             (size, size),

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from curate.embed.models import create_backbone, keep_large_allocations
 from curate.progress import Progress
 from curate.train.augment import Augment
 from curate.train.batches import endless_batches
@@ -31,18 +32,18 @@ class FullLearner:
         self.recipe, self.classes, self.device, self.workers = recipe, classes, device, workers
 
     def prepare(self, progress: Progress) -> None:
-        """Nothing to do before the first arm."""
+        """Nothing to compute before the first arm."""
+        if self.device.type == "cpu":
+            keep_large_allocations()
 
     def close(self) -> None:
         """Nothing to free after the last."""
 
     def model(self, train: pd.DataFrame, *, seed: int) -> Classifier:
         """A pretrained network with a new classifier, drawn from the seed."""
-        from curate.embed.models import create_backbone
-
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return Classifier(create_backbone(self.recipe.model, len(self.classes)))
+            return Classifier(create_backbone(self.recipe.model, num_classes=len(self.classes)))
 
     def training(self, train: pd.DataFrame, targets: np.ndarray, *, seed: int) -> Callable[[int], Iterator[Batch]]:
         """First epoch → endless batches of varied images and their targets."""

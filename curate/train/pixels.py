@@ -7,20 +7,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from curate.embed.decode import decode
+from curate.embed.decode import Decoded, decode
 from curate.errors import CurateError, DecodeError
 
 
 def read_pixels(path: str, image_size: int) -> np.ndarray:
     """(H, W, 3) uint8 of an image file, maybe reduced, but to no less than `image_size` where it had that."""
-    try:
-        return decode(Path(path).read_bytes(), target=image_size).rgb
-    except (OSError, DecodeError) as error:
-        raise CurateError(
-            f"can't read {path}: {error}",
-            "the images as they were when scanned",
-            "run `curate ingest` again, then `curate apply`",
-        ) from error
+    return _decoded(path, image_size).rgb
+
+
+def size_of(path: str) -> tuple[int, int]:
+    """Width and height of an image, pixels, after EXIF orientation."""
+    image = _decoded(path, 1)
+    return image.width, image.height
 
 
 def require_files(images: pd.DataFrame) -> None:
@@ -32,3 +31,14 @@ def require_files(images: pd.DataFrame) -> None:
             "the images as they were when scanned",
             "put them back, or run `curate ingest` again, then `curate apply`",
         )
+
+
+def _decoded(path: str, target: int) -> Decoded:
+    try:
+        return decode(Path(path).read_bytes(), target=target)
+    except (OSError, DecodeError) as error:
+        raise CurateError(
+            f"can't read {path}: {error}",
+            "the images as they were when scanned",
+            "run `curate ingest` again, then `curate apply`",
+        ) from error

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from curate.embed.models import create_backbone, fold_batch_norms, keep_large_allocations
 from curate.progress import Advance, Progress
 from curate.train.augment import Augment
 from curate.train.batches import endless_batches
@@ -58,6 +59,8 @@ class QuickLearner:
 
     def prepare(self, progress: Progress) -> None:
         """Take the features of every image, going on where an interrupted run stopped."""
+        if self.device.type == "cpu":
+            keep_large_allocations()
         with progress("features", len(self.rows), "img") as advance:
             self.looks = self._extract(self.pool, self.recipe.views, advance)
             rest = self._extract(self.rest, 0, advance)
@@ -91,7 +94,7 @@ class QuickLearner:
 
     def network_state(self, state: State) -> State:
         """The whole timm model that this head belongs to, so that its checkpoint needs no code of ours."""
-        network = self._network(len(self.classes))
+        network = create_backbone(self.recipe.model, num_classes=len(self.classes))
         layer = linear_classifier(network)
         weight, bias = unstandardised(state)
         with torch.no_grad():
@@ -102,14 +105,10 @@ class QuickLearner:
     def _rows_of(self, images: pd.DataFrame) -> np.ndarray:
         return self.rows.get_indexer(pd.Index(images["sample_id"]))
 
-    def _network(self, n_classes: int) -> torch.nn.Module:
-        from curate.embed.models import create_backbone
-
-        return create_backbone(self.recipe.model, n_classes)
-
     def _extract(self, images: pd.DataFrame, views: int, advance: Advance) -> np.ndarray:
         """(n, 1 + views, D) float16: the plain look first."""
-        network = Classifier(self._network(0)).eval().to(self.device).to(memory_format=torch.channels_last)
+        network = Classifier(fold_batch_norms(create_backbone(self.recipe.model))).eval()
+        network.to(self.device).to(memory_format=torch.channels_last)
         folder = self.store / self._fingerprint(images, views)
         shards = []
         for start in range(0, len(images), SHARD):

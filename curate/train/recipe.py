@@ -13,11 +13,11 @@ from curate.errors import CurateError
 # `full` every layer. Measured choices: see docs/train.md.
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
-        "views": 2,
+        "views": 0,
         "epochs": 20,
         "batch_size": 128,
-        "learning_rate": 1e-3,
-        "weight_decay": 1.0,
+        "learning_rate": 3e-4,
+        "weight_decay": 3.0,
         "layer_decay": None,
         "folds": 5,
     },
@@ -31,6 +31,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "folds": 3,
     },
 }
+
+
+MIN_STEPS = 50  # per epoch: small data sets are passed over several times in one
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def make_recipe(options: TrainOptions, *, preset: str, image_size: int, n_train:
     """Fill every None of `options` from the preset; `n_train` images of the version before set the budget."""
     values = {name: value for name, value in vars(options).items() if value is not None}
     values = {**PRESETS[preset], **values, "preset": preset, "image_size": image_size}
-    values["steps_per_epoch"] = math.ceil(n_train / values["batch_size"])
+    values["steps_per_epoch"] = max(MIN_STEPS, math.ceil(n_train / values["batch_size"]))
     return Recipe(**{field.name: values[field.name] for field in fields(Recipe)})
 
 

@@ -3,28 +3,56 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
 from curate.config import TrainOptions
-from curate.embed.models import choose_device, choose_image_size
+from curate.embed.models import SIZES
+from curate.errors import CurateError
 from curate.train.arms import Learner, Workshop
 from curate.train.data import Study
 from curate.train.full import FullLearner
+from curate.train.pixels import size_of
 from curate.train.quick import QuickLearner
 from curate.train.recipe import Recipe, choose_preset, make_recipe
+
+SIZED = 64  # images that are opened to choose the input size
 
 
 def open_workshop(study: Study, run_folder: Path, *, options: TrainOptions) -> Workshop:
     """Choose device, preset and image size, and make the learner; nothing is computed yet."""
     device = choose_device(options.device)
     preset = choose_preset(options, device.type)
-    size = options.image_size or choose_image_size(study.images()["path"])
+    size = options.image_size or choose_image_size(study.images()["path"].tolist())
     recipe = make_recipe(options, preset=preset, image_size=size, n_train=len(study.before.train))
     learner = _learner(recipe, study, run_folder, device=device, options=options)
     return Workshop(recipe, study.classes, learner, device, resumable=preset == "full")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" is CUDA where there is one, else the CPU."""
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise CurateError(
+            f"can't train on the device '{name}': {str(error).splitlines()[0]}", "auto, cpu or cuda"
+        ) from error
+    return device
+
+
+def choose_image_size(paths: Sequence[str]) -> int:
+    """The side of the network's input, from the size of some of the images.
+
+    Four times the median short side, at most 224: more than the scan takes, for here accuracy is the point.
+    """
+    some = paths[:: max(1, len(paths) // SIZED)][:SIZED]
+    short = np.median([min(size_of(path)) for path in some])
+    return next((size for size in SIZES if size >= 4 * short), SIZES[-1])
 
 
 def _learner(recipe: Recipe, study: Study, run_folder: Path, *, device: torch.device, options: TrainOptions) -> Learner:

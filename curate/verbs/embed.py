@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import resource
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pandas as pd
 
@@ -25,21 +24,28 @@ def embed(workspace: Workspace, *, options: EmbedOptions | None = None, progress
     with workspace.writing():
         sources = workspace.read("sources")
         started = time.perf_counter()
-        embedder = load_embedder(options, sources["path"])
+        embedder = load_embedder(_as_before(workspace, options), sources["path"].to_list())
         store = f"embeddings/{embedder.name}-{embedder.image_size}px"
         with progress("scan", len(sources), "img") as advance:
             table = scan(sources, embedder, workspace.path(store), options=options, advance=advance)
-        seconds = time.perf_counter() - started
+        chosen = {"store": store, "image_size": embedder.image_size, "fingerprint": embedder.fingerprint}
         workspace.write(
             "scan",
             table,
-            parameters={"store": store, "fingerprint": embedder.fingerprint, **asdict(options)},
+            parameters={**asdict(options), **chosen},
             inputs=["sources"],
             counts={
-                "images_per_second": round(len(table) / seconds, 1),
-                "unreadable": int((table["status"] != "ok").sum()),
-                "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                "images_per_second": round(len(table) / (time.perf_counter() - started), 1),
+                "unreadable": int(table["status"].ne("ok").sum()),
             },
             started=started,
         )
     return table
+
+
+def _as_before(workspace: Workspace, options: EmbedOptions) -> EmbedOptions:
+    """With the size that was chosen for the last scan, so that a grown folder is not embedded anew."""
+    made = workspace.sidecar("scan")
+    if options.image_size or not made or made["parameters"]["model"] != options.model:
+        return options
+    return replace(options, image_size=made["parameters"]["image_size"])

@@ -33,6 +33,16 @@ class FindSummary:
     n_samples: int
     split_proof: str
 
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def to_text(self) -> str:
+        found = sorted(((n, issue) for issue, n in self.flagged.items() if n), reverse=True)
+        lines = [f"  {issue.replace('_', ' '):<20}{n:>8,}  {n / self.n_samples:6.1%}" for n, issue in found]
+        nothing = [issue.replace("_", " ") for issue, n in self.flagged.items() if not n]
+        lines += [f"  none: {', '.join(nothing)}"] if nothing else []
+        return "\n".join([self.split_proof, "", f"Flagged among {self.n_samples:,} samples:", *lines])
+
 
 @dataclass
 class Facts:
@@ -73,7 +83,7 @@ def find(
         for name, finder in finders.items():
             flagged |= run_finder(workspace, facts, name, finder)
             advance(1)
-        report_classes(workspace, facts, options)
+        keep_class_report(workspace, facts)
     return FindSummary(flagged, len(facts.scan), workspace.read(SPLIT_PROOF)["text"])
 
 
@@ -226,3 +236,10 @@ def run_finder(workspace: Workspace, facts: Facts, name: str, finder: Finder) ->
     issues = issue_names(table)
     workspace.write(name, validate_issues(issues, table), inputs=["samples"], started=started)
     return {issue: int(table[f"is_{issue}_issue"].sum()) for issue in issues}
+
+
+def keep_class_report(workspace: Workspace, facts: Facts) -> None:
+    from curate.find import needs
+    from curate.find.classes import class_report
+
+    workspace.write(CLASS_REPORT, class_report(**needs(class_report, vars(facts))), inputs=["samples"])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from curate.config import AnnotationOptions, EmbedOptions, FindOptions, SplitOptions
 from curate.progress import Progress, silent
@@ -28,12 +27,27 @@ class IngestSummary:
     status: dict[str, int]  # samples by scan status
     found: FindSummary
 
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def to_text(self) -> str:
+        unreadable = {status: n for status, n in self.status.items() if status != "ok"}
+        lines = [f"{self.n_samples:,} samples from {self.layout}"]
+        lines += [f"  {n:,} {status.replace('_', ' ')}" for status, n in unreadable.items()]
+        if self.n_problems:
+            lines.append(f"  {self.n_problems:,} rows that can't be used: tables/row_problems.parquet says why")
+        if self.agreement:
+            lines += ["", self.agreement["text"]]
+        if self.arbitration:
+            lines.append(f"Conflicts are above the limit: a third person settles {self.arbitration}")
+        return "\n".join([*lines, "", self.found.to_text()])
+
 
 def ingest(
     workspace: Workspace,
     source: Path,
     *,
-    annotations: Path | None = None,
+    annotations: Sequence[Path] = (),
     image_root: Path | None = None,
     annotating: AnnotationOptions | None = None,
     embedding: EmbedOptions | None = None,
@@ -69,25 +83,25 @@ def read_labels(
     workspace: Workspace,
     source: Path,
     *,
-    annotations: Path | None,
+    annotations: Sequence[Path],
     image_root: Path | None,
     options: AnnotationOptions,
 ) -> str:
     """Write `sources`, `row_problems` and, where people annotated, `annotations` and their agreement."""
     from curate.ingest.annotators import agreement
-    from curate.ingest.sources import read_annotations, read_source
+    from curate.ingest.sources import join_annotations, join_problems, read_annotations, read_source
 
     started = time.perf_counter()
     given = read_source(source, image_root=image_root)
-    said = {"source": str(given.root), "layout": given.layout, "annotations": str(annotations) if annotations else None}
+    said = {"source": str(given.root), "layout": given.layout, "annotations": [str(file) for file in annotations]}
     problems = given.problems
     if annotations:
-        table, more = read_annotations(annotations, given.sources)
-        problems = pd.concat([problems, more], ignore_index=True)
+        tables, more = zip(*(read_annotations(file, given.sources) for file in annotations), strict=True)
+        table, problems = join_annotations(*tables), join_problems(problems, *more)
         workspace.write("annotations", table, parameters=said, started=started)
         workspace.derive(
             AGREEMENT,
-            lambda: agreement(table, bootstraps=options.bootstraps, seed=options.seed).to_dict(),
+            lambda: _told(agreement(table, bootstraps=options.bootstraps, seed=options.seed)),
             inputs=["annotations"],
             parameters={"bootstraps": options.bootstraps, "seed": options.seed},
         )
@@ -99,6 +113,11 @@ def read_labels(
     return given.layout
 
 
+def _told(found: Any) -> dict[str, Any]:
+    """The agreement as JSON, with its lines for people."""
+    return {**found.to_dict(), "text": found.to_text()}
+
+
 def report_conflicts(workspace: Workspace, options: AnnotationOptions) -> tuple[dict[str, Any] | None, Path | None]:
     """The agreement report, and the arbitration queue where conflicts are above the limit."""
     from curate.ingest.annotators import arbitration_queue
@@ -106,7 +125,7 @@ def report_conflicts(workspace: Workspace, options: AnnotationOptions) -> tuple[
     if not workspace.has("annotations"):
         return None, None
     agreement = workspace.read(AGREEMENT)
-    if agreement["overall"]["conflict_rate"] <= options.conflict_limit:
+    if (agreement["conflict_rate"] or 0) <= options.conflict_limit:
         workspace.forget(ARBITRATION)
         return agreement, None
     workspace.derive(

@@ -79,7 +79,7 @@ def score_labels(data: Path, workspace: Path) -> list[tuple[str, str]]:
 
     from curate.ingest.annotators import majority
 
-    agreement = json.loads((workspace / "tables" / "agreement.json").read_text())["overall"]
+    agreement = json.loads((workspace / "tables" / "agreement.json").read_text())
     votes = pd.read_parquet(workspace / "tables" / "annotations.parquet")
     final = pd.read_parquet(workspace / "tables" / "consensus.parquet").merge(truth_of(data), on="sample_id")
     simple = majority(votes).merge(truth_of(data), on="sample_id")
@@ -88,7 +88,14 @@ def score_labels(data: Path, workspace: Path) -> list[tuple[str, str]]:
     flagged, probability = label["is_label_issue"], label["label_probability"]
     hit = (flagged & wrong).sum()
     return [
-        *((f"agreement: {name}", f"{value:.4f}") for name, value in agreement.items() if isinstance(value, float)),
+        *(
+            (row["statistic"], f"{row['value']:.4f} ({row['low']:.4f} to {row['high']:.4f})")
+            for row in agreement["overall"]
+        ),
+        *(
+            (f"kappa {row['annotator_a']}, {row['annotator_b']}", f"{row['cohen_kappa']:.4f}")
+            for row in agreement["per_pair"]
+        ),
         ("consensus accuracy, majority", f"{simple['label'].eq(simple['true']).mean():.4f}"),
         (f"consensus accuracy, {final['method'].iloc[0]}", f"{final['label'].eq(final['true']).mean():.4f}"),
         ("label errors in the consensus", f"{wrong.sum():,} of {len(label):,}"),

@@ -91,6 +91,13 @@ def test_a_file_without_any_vote_is_an_error(write, sources):
         read_annotations(write("v.csv", "image,ann\n1.jpg,\n"), sources("1.jpg"))
 
 
+def test_a_wide_column_that_shares_no_label_with_any_other_is_refused(write, sources):
+    lines = [f"{i}.jpg,{'cat' if i % 2 else 'dog'},{'cat' if i % 3 else 'dog'},note {i}" for i in range(30)]
+    file = write("v.csv", "\n".join(["image,ann,bob,notes", *lines]))
+    with pytest.raises(AnnotationError, match="column 'notes' of v.csv shares no label"):
+        read_annotations(file, sources(*(f"{i}.jpg" for i in range(30))))
+
+
 def test_an_annotator_named_like_a_column_is_refused(write, sources):
     text = "image,annotator,label\n1.jpg,suggested,cat\n1.jpg,ann,cat\n"
     found, problems = read_annotations(write("v.csv", text), sources("1.jpg"))
@@ -113,7 +120,9 @@ def test_the_arbitration_queue_comes_back_with_the_third_answer(write, sources, 
     assert votes(after) == [*votes(before)[:1], "1.jpg arbiter bee", *votes(before)[1:]]
     consensus = majority(after).set_index("sample_id")
     assert consensus.loc["1.jpg", "label"] == "bee" and consensus.loc["1.jpg", "consensus_score"] == 1
-    assert arbitration_queue(after, majority(after), images)["image"].tolist() == ["3.jpg"]
+    again = arbitration_queue(after, majority(after), images)  # written over the filled-in file, it loses nothing
+    assert again["image"].tolist() == ["3.jpg", "1.jpg"]
+    assert again["arbiter"].isna().tolist() == [True, False] and again["arbiter"].iloc[1] == "bee"
 
 
 def test_the_third_person_under_their_own_name_is_one_voice_of_three(write, sources, tmp_path):

@@ -97,16 +97,17 @@ def test_the_arbiter_has_the_last_word_even_alone_or_against_all(said):
     assert table["agreement"].tolist() == pytest.approx([1 / 3, 1])
 
 
-def test_the_queue_holds_open_conflicts_worst_first(said, sources):
+def test_the_queue_holds_conflicts_open_ones_first_and_the_least_certain_first_of_all(said, sources):
     votes = said(
         "1 ann cat", "1 bob dog", "2 ann cat", "2 bob cat", "3 ann dog", "3 bob bee", "4 ann cat", "4 bob dog",
         "4 arbiter cat", "5 ann cat", "5 bob dog", "6 ann bee", "6 bob cat",
     )  # fmt: skip
     table = majority(votes)
     queue = arbitration_queue(votes, table, sources("1", "2", "3", "4", "5"))  # 6 is not in the source
-    assert sorted(queue["image"]) == ["1", "3", "5"]
+    assert sorted(queue["image"][:3]) == ["1", "3", "5"] and queue["image"].iloc[3] == "4"
+    assert queue["arbiter"].isna().tolist() == [True] * 3 + [False]
     scores = table.set_index("sample_id")["consensus_score"][queue["image"]]
-    assert scores.is_monotonic_increasing
+    assert scores[:3].is_monotonic_increasing
     row = queue.set_index("image").loc["3"]
     assert (row["ann"], row["bob"], row["path"]) == ("dog", "bee", "/data/3")
     assert row["suggested"] in ("dog", "bee")

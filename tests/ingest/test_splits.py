@@ -50,7 +50,7 @@ def test_each_class_is_divided_70_15_15():
         (1, {"train": 1}),
         (2, {"train": 1, "test": 1}),
         (3, {"train": 2, "test": 1}),
-        (4, {"train": 3, "test": 1}),
+        (4, {"train": 2, "test": 1, "val": 1}),
         (5, {"train": 3, "test": 1, "val": 1}),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from curate.errors import LedgerError
 from curate.review.ledger import Ledger
 
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # thousands of flushes to disk take long
 VERDICTS = st.builds(
     lambda sample, issue, action, reviewer: {
         "sample_id": sample,
@@ -36,7 +38,7 @@ class LedgerAgainstDict(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
+        self.folder = tempfile.TemporaryDirectory(dir=IN_MEMORY)
         self.ledger = Ledger(Path(self.folder.name) / "ledger.sqlite")
         self.rows: dict[int, tuple[int, dict[str, str | None]]] = {}
         self.undone: set[int] = set()
@@ -107,7 +109,7 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-LedgerAgainstDict.TestCase.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+LedgerAgainstDict.TestCase.settings = settings(max_examples=15, stateful_step_count=10, deadline=None)
 TestLedgerAgainstDict = LedgerAgainstDict.TestCase
 
 

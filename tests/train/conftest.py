@@ -1,13 +1,20 @@
-"""A recipe small enough for tests."""
+"""A recipe small enough for tests, handwritten digits as image files, and a backbone of a few layers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import cv2
+import numpy as np
+import pandas as pd
 import pytest
+import torch
+from sklearn.datasets import load_digits
 
 from curate.train.recipe import Recipe
+
+TINY = "test_efficientnet"  # timm's own model for tests: 0.3 million weights
 
 
 @pytest.fixture
@@ -15,7 +22,7 @@ def make_recipe() -> Callable[..., Recipe]:
     def make(**changes: Any) -> Recipe:
         usual: dict[str, Any] = {
             "preset": "quick",
-            "model": "test_efficientnet",
+            "model": TINY,
             "image_size": 32,
             "augmentation": "light",
             "views": 1,
@@ -34,3 +41,33 @@ def make_recipe() -> Callable[..., Recipe]:
         return Recipe(**{**usual, **changes})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The MANIFEST of 600 handwritten digits, 8 × 8 grey PNG files: 400 for training, 200 for the test."""
+    folder = tmp_path_factory.mktemp("digits")
+    source = load_digits()
+    rows = []
+    for number in range(600):
+        file = folder / f"{number:03d}.png"
+        cv2.imwrite(str(file), (source.images[number] * 15.9).astype(np.uint8))
+        split = "test" if number % 3 == 0 else "train"
+        rows.append((file.name, str(file), str(source.target[number]), split, None))
+    return pd.DataFrame(rows, columns=["sample_id", "path", "label", "split", "group"]).astype({"group": "str"})
+
+
+@pytest.fixture
+def tiny_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any backbone is timm's model for tests with weights drawn from seed 0: fast, and knows nothing."""
+    import timm
+
+    def create(name: str, *, num_classes: int = 0) -> torch.nn.Module:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            network = timm.create_model(TINY)
+        network.reset_classifier(num_classes)
+        return network
+
+    for preset in ("quick", "full"):
+        monkeypatch.setattr(f"curate.train.{preset}.create_backbone", create)

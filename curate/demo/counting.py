@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from curate.demo.plant import COPIES, NOTICE, Planted
+from curate.demo.planting import COPIES, NOTICE, Planted
 
 BROKEN = ("truncated", "unreadable")
 # planted defect → the issues that should tell of it, and the planted defects that make such a flag right

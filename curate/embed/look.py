@@ -1,0 +1,112 @@
+"""One look at one file: read once, hashed, decoded once, measured, brought to the sizes that others need."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from curate.embed.decode import decode
+from curate.embed.measure import WORK_SIDE, measure
+from curate.embed.store import THUMB
+from curate.errors import DecodeError
+
+MAX_BYTES = 1 << 31  # a larger file is no picture, and is not read into memory
+
+Row = dict[str, Any]  # of table SCAN; columns left out are null
+
+
+@dataclass(frozen=True)
+class File:
+    """What is known of a file before it is opened."""
+
+    sample_id: str
+    path: str
+    bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at a file gave: a row and, of a picture, its thumbnail and its pixels or their embedding."""
+
+    row: Row
+    thumb: np.ndarray | None = None  # (32, 32, 3) uint8
+    pixels: np.ndarray | None = None  # (S, S, 3) uint8, yet to be embedded
+    embedding: np.ndarray | None = None  # (d,) float
+
+    def embedded(self, embedding: np.ndarray) -> Look:
+        return replace(self, pixels=None, embedding=embedding)
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether the same bytes would give the same row whatever the options, the rights and the disk."""
+        return "sha256" in self.row and self.row["status"] != "too_large"
+
+
+def look_from_outside(sample_id: str, path: str) -> File | Row:
+    """A file as the system lists it, or the row that says why it can't be opened."""
+    try:
+        seen = os.stat(path)
+    except OSError as error:
+        return _refused(sample_id, error)
+    if not stat.S_ISREG(seen.st_mode):
+        return _failed(sample_id, "unreadable", "not a regular file")
+    if seen.st_size > MAX_BYTES:
+        return _failed(sample_id, "too_large", f"{seen.st_size:,} bytes; at most {MAX_BYTES:,} are read")
+    return File(sample_id, path, seen.st_size, seen.st_mtime_ns)
+
+
+def look_at(file: File, *, image_size: int, max_pixels: int, recall: Callable[[Row], Look | None]) -> Look:
+    """Open one file, once. What goes wrong becomes the row's status and error.
+
+    Parameters
+    ----------
+    image_size : side of the pixels to be embedded
+    max_pixels : larger images are refused
+    recall : told the row so far, answers with what is known of the same content, which is then not decoded
+    """
+    try:
+        data = Path(file.path).read_bytes()
+    except OSError as error:
+        return Look(_refused(file.sample_id, error))
+    row: Row = {
+        "sample_id": file.sample_id,
+        "bytes": file.bytes,
+        "mtime_ns": file.mtime_ns,
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    if known := recall(row):
+        return known
+    try:
+        image = decode(data, target=max(image_size, WORK_SIDE), max_pixels=max_pixels)
+    except DecodeError as error:
+        return Look({**row, "status": error.status, "error": str(error)})
+    row |= {**measure(image), "status": "ok"}
+    return Look(row, resized(image.rgb, THUMB), resized(image.rgb, image_size))
+
+
+def resized(rgb: np.ndarray, side: int) -> np.ndarray:
+    """Squeeze or stretch (H, W, 3) uint8 to a square: by area where it shrinks, then bicubic where it grows."""
+    height, width = rgb.shape[:2]
+    if max(height, width) > side:
+        rgb = cv2.resize(rgb, (min(width, side), min(height, side)), interpolation=cv2.INTER_AREA)
+    if rgb.shape[:2] != (side, side):
+        rgb = cv2.resize(rgb, (side, side), interpolation=cv2.INTER_CUBIC)
+    return rgb
+
+
+def _refused(sample_id: str, error: OSError) -> Row:
+    status = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
+    return _failed(sample_id, status, error.strerror or str(error))
+
+
+def _failed(sample_id: str, status: str, error: str) -> Row:
+    return {"sample_id": sample_id, "status": status, "error": error}

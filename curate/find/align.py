@@ -1,0 +1,145 @@
+"""Two thumbnails → the zoom and shift that lay one over the other, and how well the pixels then agree.
+
+Near copies are seldom framed alike: the same shot comes cropped, padded, squeezed or mirrored. Axis-wise zoom
+and shift are estimated by Gauss-Newton steps on the brightness difference (Lucas and Kanade 1981; Baker and
+Matthews 2004), coarse to fine, all pairs of a batch at once. A pose maps a place x of the first picture,
+in [-1, 1] per axis, to the place `zoom * x + shift` of the second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+GREY = (0.299, 0.587, 0.114)
+ZOOM = (0.55, 1.8)  # beyond, two 32-pixel thumbnails share too little to compare
+SHIFT = 0.6  # largest shift, half widths
+NOISE = 2.0  # grey levels; weaker structure than this counts as no structure
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well the pixels of pairs agree once aligned; each (m,) float32.
+
+    colours : correlation of 16 × 16 RGB pixels, each channel about its own mean
+    edges : correlation of brightness gradients at 32 × 32
+    shapes : correlation of brightness gradients at 16 × 16
+    overlap : share of the first picture that the second covers
+    """
+
+    colours: Tensor
+    edges: Tensor
+    shapes: Tensor
+    overlap: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """One number, 1 = the same pixels: the mean correlation, less where only a part is shared."""
+        return (self.colours + self.edges + self.shapes).clamp_min(0) / 3 * self.overlap.sqrt()
+
+
+def align(first: Tensor, second: Tensor, pose: Tensor, *, sizes: tuple[int, ...] = (8, 8, 8, 16, 16, 16)) -> Tensor:
+    """Refine poses by one Gauss-Newton step at each of the given resolutions.
+
+    Parameters
+    ----------
+    first, second : (m, 3, 32, 32) float32 RGB, grey levels
+    pose : (m, 4) zoom x, zoom y, shift x, shift y to start from
+    sizes : the resolution of each step, in pixels
+
+    Returns
+    -------
+    (m, 4) poses within `ZOOM` and `SHIFT`; not necessarily better than where they began
+    """
+    for size in sizes:
+        pose = _step(shrink(grey(first), size), shrink(grey(second), size), pose)
+    return pose
+
+
+def agreement(first: Tensor, second: Tensor, pose: Tensor) -> Agreement:
+    """Compare pairs of (m, 3, 32, 32) float32 RGB pictures laid over each other by (m, 4) poses."""
+    one, (two, seen) = grey(first), warp(grey(second), pose)
+    half_one, half_two, half_seen = shrink(one, 16), shrink(two, 16), shrink(seen, 16)
+    return Agreement(
+        colours=correlation(shrink(first, 16), *warp(shrink(second, 16), pose)),
+        edges=correlation(*_gradients(one, two, seen), centred=False),
+        shapes=correlation(*_gradients(half_one, half_two, half_seen), centred=False),
+        overlap=seen.mean((1, 2, 3)),
+    )
+
+
+def grey(rgb: Tensor) -> Tensor:
+    """(m, 3, h, w) → (m, 1, h, w) brightness."""
+    return (rgb * torch.tensor(GREY)[:, None, None]).sum(1, keepdim=True)
+
+
+def shrink(pictures: Tensor, size: int) -> Tensor:
+    """(m, c, h, h) → (m, c, size, size) by block means; h is a multiple of size."""
+    return functional.avg_pool2d(pictures, pictures.shape[-1] // size)
+
+
+def warp(pictures: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
+    """Sample (m, c, n, n) pictures at the places where poses put the first picture's pixels.
+
+    Returns the sampled (m, c, n, n) and a mask (m, 1, n, n), 1 where the place lies inside.
+    """
+    across, inside_x = _sampling(pose[:, 0], pose[:, 2], pictures.shape[-1])
+    down, inside_y = _sampling(pose[:, 1], pose[:, 3], pictures.shape[-1])
+    sampled = down[:, None] @ pictures @ across[:, None].transpose(-1, -2)
+    return sampled, (inside_y[:, :, None] * inside_x[:, None, :])[:, None]
+
+
+def correlation(one: Tensor, two: Tensor, mask: Tensor, *, centred: bool = True) -> Tensor:
+    """(m,) correlation of (m, c, h, w) values inside (m, 1, h, w) masks, near 0 where there is but noise."""
+    if centred:
+        weight = mask.sum((-1, -2), keepdim=True).clamp_min(1)
+        one = one - (one * mask).sum((-1, -2), keepdim=True) / weight
+        two = two - (two * mask).sum((-1, -2), keepdim=True) / weight
+    one, two = (one * mask).flatten(1), (two * mask).flatten(1)
+    noise = NOISE**2 * one.shape[1] / mask[0].numel() * mask.flatten(1).sum(1)
+    return (one * two).sum(1) / ((one.square().sum(1) + noise) * (two.square().sum(1) + noise)).sqrt().clamp_min(1e-6)
+
+
+def _sampling(zoom: Tensor, shift: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """(m, n, n) weights of linear interpolation along one axis, and (m, n) whether the place is inside."""
+    index = torch.arange(n, dtype=torch.float32)
+    place = zoom[:, None] * ((2 * index + 1) / n - 1) + shift[:, None]
+    pixel = ((place + 1) * n - 1) / 2
+    inside = ((pixel >= -0.5) & (pixel <= n - 0.5)).float()
+    return (1 - (pixel.clamp(0, n - 1)[:, :, None] - index).abs()).clamp_min(0), inside
+
+
+def _gradients(one: Tensor, two: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Differences to the right and downwards, as two channels, where all pixels involved are inside."""
+    mask = mask[..., 1:, 1:] * mask[..., :-1, :-1]
+    pair = [torch.cat([p[..., :-1, 1:] - p[..., :-1, :-1], p[..., 1:, :-1] - p[..., :-1, :-1]], 1) for p in (one, two)]
+    return pair[0], pair[1], (mask == 1).float()
+
+
+def _step(first: Tensor, second: Tensor, pose: Tensor) -> Tensor:
+    """One Gauss-Newton step on (m, 1, n, n) brightness: solves for zoom, shift, gain and offset together."""
+    n = first.shape[-1]
+    seen, mask = warp(second, pose)
+    across, down = _slopes(seen[:, 0], n)
+    across, down = across / pose[:, :1, None], down / pose[:, 1:2, None]  # per unit of the second's places
+    place = (2 * torch.arange(n) + 1) / n - 1
+    terms = [across * place, down * place[:, None], across, down, seen[:, 0], torch.ones_like(seen[:, 0])]
+    terms_ = (torch.stack(terms, 1) * mask).flatten(2)  # (m, 6, n * n)
+    normal = terms_ @ terms_.transpose(1, 2)
+    ridge = 1e-3 * torch.diag_embed(normal.diagonal(dim1=1, dim2=2)) + torch.eye(6)
+    solved = torch.linalg.solve(normal + ridge, (terms_ @ (first * mask).flatten(1)[:, :, None])[:, :, 0])
+    gain = solved[:, 4:5]
+    change = torch.where(gain > 0.05, solved[:, :4] / gain.clamp_min(0.05), 0).clamp(-2 / n, 2 / n)  # one pixel at most
+    moved = pose + change
+    return torch.cat([moved[:, :2].clamp(*ZOOM), moved[:, 2:].clamp(-SHIFT, SHIFT)], 1)
+
+
+def _slopes(pictures: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """(m, n, n) central differences per unit of place (half a width), 0 at the border."""
+    across, down = torch.zeros_like(pictures), torch.zeros_like(pictures)
+    across[:, :, 1:-1] = (pictures[:, :, 2:] - pictures[:, :, :-2]) * n / 4
+    down[:, 1:-1] = (pictures[:, 2:] - pictures[:, :-2]) * n / 4
+    return across, down

@@ -1,0 +1,69 @@
+"""The verdict, the figures before and after, and what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+
+from curate.report.facts import ReportFacts
+from curate.report.outcome import outcome, verdict, versions, wilson
+from curate.report.pictures import Pictures
+
+
+@pytest.mark.parametrize(
+    ("interval", "answer"), [((0.001, 0.02), "Yes"), ((-0.02, -0.001), "No"), ((-0.01, 0.03), "Can’t tell yet")]
+)
+def test_the_verdict_follows_the_interval_not_the_difference(interval: tuple[float, float], answer: str) -> None:
+    assert verdict({"accuracy_interval": interval})["answer"] == answer
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 10), (7, 10), (10, 10), (1234, 2000)])
+def test_wilson_s_interval_is_scipy_s(right: int, n: int) -> None:
+    expected = binomtest(right, n).proportion_ci(method="wilson")
+    assert wilson(right / n, n) == pytest.approx((expected.low, expected.high), abs=1e-4)
+
+
+def test_failures_are_the_surest_mistakes_of_the_model_after(facts: ReportFacts) -> None:
+    said = pd.DataFrame(
+        {
+            "sample_id": ["a", "b", "c"],
+            "label": ["cat", "cat", "cat"],
+            "before": ["cat", "dog", "dog"],
+            "after": ["dog", "dog", "cat"],
+            "confidence": [0.8, 0.9, 0.9],
+        }
+    )
+    view = outcome(replace(facts, predictions=said), Pictures(lambda sample_id: None))
+    assert view is not None
+    assert [(row["picture"]["id"], row["was_right"]) for row in view["failures"]] == [("b", False), ("a", True)]
+
+
+def test_a_comparison_without_a_control_is_told_without_one(facts: ReportFacts) -> None:
+    told = dict(facts.comparison or {})
+    told["arms"] = {arm: scores for arm, scores in told["arms"].items() if arm != "control"}
+    told["differences"] = {"after - before": told["differences"]["after - before"]}
+    view = outcome(replace(facts, comparison=told), Pictures(lambda sample_id: None))
+    assert view is not None
+    assert view["beside_control"] is None
+    assert [row["name"] for row in view["accuracy"]["rows"]] == ["before", "after"]
+
+
+def test_changes_are_counted_by_kind_and_by_pair_of_labels(bare: Callable[..., ReportFacts]) -> None:
+    diff = pd.DataFrame(
+        {
+            "sample_id": ["a", "b", "c", "d"],
+            "change": ["relabelled", "relabelled", "relabelled", "removed"],
+            "label_before": ["cat", "cat", None, "cat"],
+            "label_after": ["dog", "dog", "dog", None],
+            "reason": [None, None, None, "same shot"],
+        }
+    )
+    view = versions(bare(diff=diff))
+    assert view is not None and view["n_changed"] == 4
+    assert view["diff"]["changes"] == {"relabelled": 3, "removed": 1}
+    assert view["diff"]["relabelled"][0] == {"before": "cat", "after": "dog", "n": 2}
+    assert view["diff"]["reasons"] == {"same shot": 1}

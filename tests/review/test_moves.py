@@ -1,0 +1,147 @@
+"""Decisions follow their pictures."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_tables import make_decisions, make_samples, sha
+
+from curate.review.moves import follow_moves
+from curate.schema import empty, validate
+
+
+def where(decisions: pd.DataFrame) -> dict[tuple[str, str], str]:
+    return {(row.sample_id, row.issue): row.action for row in decisions.itertuples()}
+
+
+def test_a_decision_stays_where_its_file_stayed() -> None:
+    samples = make_samples(["a", "b"])
+    followed = follow_moves(make_decisions(samples, ("a", "label", "keep")), samples)
+    assert where(followed.decisions) == {("a", "label"): "keep"}
+    assert (followed.moved, len(followed.stale)) == (0, 0)
+
+
+def test_no_decisions_and_no_samples_are_no_trouble() -> None:
+    samples = make_samples(["a"])
+    followed = follow_moves(empty("decisions"), samples)
+    assert followed.decisions.empty and followed.stale.empty
+    validate("decisions", followed.decisions)
+    decisions = make_decisions(samples, ("a", "label", "keep"))
+    assert follow_moves(decisions, samples.iloc[:0]).stale["why"].tolist() == ["the file is gone"]
+
+
+def test_a_moved_file_keeps_its_decisions() -> None:
+    before = make_samples({"old/x.jpg": {"sha256": sha("x")}, "b": {}})
+    after = make_samples({"new/x.jpg": {"sha256": sha("x")}, "b": {}})
+    decisions = make_decisions(before, ("old/x.jpg", "label", "relabel", "dog"), ("old/x.jpg", "outlier", "keep"))
+    followed = follow_moves(decisions, after)
+    assert where(followed.decisions) == {("new/x.jpg", "label"): "relabel", ("new/x.jpg", "outlier"): "keep"}
+    assert followed.moved == 2
+    validate("decisions", followed.decisions)
+
+
+def test_two_files_that_swapped_names_swap_their_decisions() -> None:
+    before = make_samples({"a": {"sha256": sha("1")}, "b": {"sha256": sha("2")}})
+    after = make_samples({"a": {"sha256": sha("2")}, "b": {"sha256": sha("1")}})
+    decisions = make_decisions(before, ("a", "label", "keep"), ("b", "label", "drop"))
+    assert where(follow_moves(decisions, after).decisions) == {("b", "label"): "keep", ("a", "label"): "drop"}
+
+
+def test_a_file_with_new_content_loses_its_decision_until_the_content_is_back() -> None:
+    before = make_samples(["a"])
+    decisions = make_decisions(before, ("a", "label", "drop"))
+    changed = make_samples({"a": {"sha256": sha("other")}})
+    followed = follow_moves(decisions, changed)
+    assert followed.decisions.empty
+    assert followed.stale["why"].tolist() == ["the content of the file has changed"]
+    assert len(follow_moves(decisions, before).decisions) == 1
+
+
+def test_a_file_that_can_not_be_read_now_is_told_apart_from_a_changed_one() -> None:
+    before = make_samples(["a"])
+    broken = make_samples({"a": {"sha256": None, "status": "truncated"}})
+    stale = follow_moves(make_decisions(before, ("a", "label", "drop")), broken).stale
+    assert stale["why"].tolist() == ["the file can't be read now"]
+
+
+def test_a_decision_without_a_hash_stands_by_its_name_alone() -> None:
+    samples = make_samples({"a": {"sha256": None, "status": "truncated"}})
+    decisions = make_decisions(samples, ("a", "outlier", "drop"))
+    assert decisions["sha256"].isna().all()
+    assert len(follow_moves(decisions, make_samples(["a"])).decisions) == 1
+    assert follow_moves(decisions, make_samples(["b"])).stale["why"].tolist() == ["the file is gone"]
+
+
+def test_identical_files_that_moved_together_are_matched_by_name_and_one_to_one() -> None:
+    same = {"sha256": sha("same")}
+    before = make_samples({"x/1.jpg": same, "x/2.jpg": same})
+    after = make_samples({"y/2.jpg": same, "y/1.jpg": same})
+    decisions = make_decisions(before, ("x/1.jpg", "exact_duplicate", "drop"), ("x/2.jpg", "exact_duplicate", "keep"))
+    assert where(follow_moves(decisions, after).decisions) == {
+        ("y/1.jpg", "exact_duplicate"): "drop",
+        ("y/2.jpg", "exact_duplicate"): "keep",
+    }
+
+
+def test_a_copy_with_decisions_of_its_own_takes_no_others() -> None:
+    same = {"sha256": sha("same")}
+    before = make_samples({"a": same, "b": same})
+    decisions = make_decisions(before, ("a", "outlier", "drop"), ("b", "label", "keep"))
+    followed = follow_moves(decisions, make_samples({"b": same}))
+    assert where(followed.decisions) == {("b", "label"): "keep"}
+
+
+def test_the_drop_of_a_copy_never_moves_to_the_last_copy() -> None:
+    same = {"sha256": sha("same")}
+    before = make_samples({"a": same, "b": same})
+    decisions = make_decisions(before, ("a", "exact_duplicate", "drop"))
+    after_the_user_deleted_a = follow_moves(decisions, make_samples({"b": same}))
+    assert after_the_user_deleted_a.decisions.empty
+    assert after_the_user_deleted_a.stale["why"].tolist() == ["it would drop the last copy"]
+    after_the_user_moved_a = follow_moves(decisions, make_samples({"b": same, "c/a": same}))
+    assert where(after_the_user_moved_a.decisions) == {("c/a", "exact_duplicate"): "drop"}
+
+
+def test_the_drop_of_a_leak_never_moves_into_a_held_out_split() -> None:
+    same = {"sha256": sha("same")}
+    before = make_samples({"train/a": same, "test/a": {**same, "split": "test"}})
+    decisions = make_decisions(before, ("train/a", "leak", "drop"))
+    followed = follow_moves(decisions, make_samples({"test/a": {**same, "split": "test"}}))
+    assert followed.stale["why"].tolist() == ["it meant the copy in train"]
+
+
+@pytest.mark.parametrize(("action", "stands"), [("keep", False), ("unsure", False), ("drop", True)])
+def test_a_verdict_on_a_label_is_stale_once_the_label_changed(action: str, stands: bool) -> None:
+    samples = make_samples(["a"])
+    decisions = make_decisions(samples, ("a", "label", action))
+    followed = follow_moves(decisions, make_samples({"a": {"label": "dog"}}))
+    assert (len(followed.decisions) == 1) is stands
+    assert followed.stale["why"].tolist() == ([] if stands else ["the label has changed since"])
+
+
+def test_a_relabel_stands_whatever_the_label_is_now() -> None:
+    samples = make_samples(["a"])
+    decisions = make_decisions(samples, ("a", "label", "relabel", "dog"))
+    assert len(follow_moves(decisions, make_samples({"a": {"label": "dog"}})).decisions) == 1
+
+
+FILES = st.dictionaries(st.sampled_from(["a/1", "a/2", "b/1", "b/2", "c/3"]), st.sampled_from("xyz"), max_size=5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(before=FILES, after=FILES, seed=st.randoms())
+def test_whatever_moved_each_decision_is_placed_once_on_its_own_content(before, after, seed) -> None:
+    old = make_samples({name: {"sha256": sha(content)} for name, content in before.items()} or ["z"])
+    new = make_samples({name: {"sha256": sha(content)} for name, content in after.items()} or ["z"])
+    decisions = make_decisions(old, *((name, "outlier", "drop") for name in before))
+    followed = follow_moves(decisions, new)
+    assert len(followed.decisions) + len(followed.stale) == len(decisions)
+    validate("decisions", followed.decisions)  # no sample has two verdicts on one issue
+    content = new.set_index("sample_id")["sha256"]
+    assert (followed.decisions["sample_id"].map(content) == followed.decisions["sha256"]).all()
+    again = follow_moves(followed.decisions, new)
+    assert again.moved == 0 and again.stale.empty
+    shuffled = follow_moves(decisions, new.sample(frac=1, random_state=seed.randrange(99)))
+    pd.testing.assert_frame_equal(shuffled.decisions, followed.decisions)
