@@ -438,7 +438,7 @@ def decide(
     else:
         raise click.UsageError("give a FILE, or --issue with --above and --action")
     click.echo(summary.to_text())
-    if summary.n_problems and not summary.n_recorded:
+    if len(summary.problems) and not summary.recorded:
         sys.exit(1)
 
 

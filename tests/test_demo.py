@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from curate.demo import Plan, Planted, plant, read_planted, score, score_text, wrong_labels
+from curate.demo import Plan, Planted, plant, read_planted, review, score, score_text, wrong_labels
 from curate.errors import SourceError
 
 PLAN = Plan()
+MISTAKES = ("mistake_anna", "mistake_ben", "agreed_mistake")
 N_ORIGINALS = 1797
 N_ADDED = PLAN.exact_copy + PLAN.near_copy + PLAN.leak + PLAN.off_topic
 
@@ -68,13 +69,13 @@ def test_each_defect_is_planted_as_often_as_planned(planted: Planted, samples: p
 
 
 def test_a_picture_has_one_defect_at_most_beside_mistakes_of_people(planted: Planted) -> None:
-    of_pictures = planted.defects[~planted.defects["defect"].str.startswith("mistake_")]
+    of_pictures = planted.defects[~planted.defects["defect"].str.contains("mistake")]
     assert of_pictures["sample_id"].is_unique
     assert not set(of_pictures["twin"].dropna()) & set(of_pictures["sample_id"])
 
 
 def test_only_the_training_split_is_damaged(planted: Planted, samples: pd.DataFrame) -> None:
-    of_pictures = planted.defects[~planted.defects["defect"].str.startswith("mistake_")]
+    of_pictures = planted.defects[~planted.defects["defect"].str.contains("mistake")]
     assert set(samples.loc[of_pictures["sample_id"], "split"]) == {"train"}
 
 
@@ -95,9 +96,18 @@ def test_each_person_errs_exactly_as_often_as_planned(planted: Planted, samples:
     broken = ids(planted, "truncated") + ids(planted, "unreadable")
     answers = answers[answers["truth"].notna() & ~answers["image"].isin(broken)]
     for person, said in answers.groupby("annotator"):
-        wrong = said.loc[said["label"] != said["truth"], "image"]
-        assert len(wrong) == round(PLAN.error_rates[person] * len(said))
-        assert sorted(wrong) == ids(planted, f"mistake_{person}")
+        wrong = set(said.loc[said["label"] != said["truth"], "image"])
+        alone = wrong - set(ids(planted, "agreed_mistake"))
+        assert len(alone) == round(PLAN.error_rates[person] * len(said))
+        assert sorted(alone) == ids(planted, f"mistake_{person}")
+
+
+def test_agreed_mistakes_are_the_same_wrong_answer_of_both(planted: Planted, samples: pd.DataFrame) -> None:
+    agreed = ids(planted, "agreed_mistake")
+    answers = planted.annotations[planted.annotations["image"].isin(agreed)].groupby("image")["label"]
+    assert len(agreed) == PLAN.agreed_mistake and (answers.nunique() == 1).all()
+    pairs = set(zip(samples.loc[answers.first().index, "label"], answers.first(), strict=True))
+    assert pairs == {("3", "8"), ("7", "1"), ("9", "4")}
 
 
 def test_both_people_label_every_image_but_the_test_split(planted: Planted, samples: pd.DataFrame) -> None:
@@ -243,13 +253,13 @@ def test_perfect_finders_find_all_and_nothing_else(planted: Planted) -> None:
         "near_duplicate": both("near_copy"),
         "leak": both("leak"),
         "outlier": set(ids(planted, "off_topic")),
-        "label": set(ids(planted, "mistake_anna")) | set(ids(planted, "mistake_ben")),
+        "label": {name for defect in MISTAKES for name in ids(planted, defect)},
         **{issue: set(ids(planted, defect)) for issue, defect in (("dark", "dark"), ("bright", "bright"))},
         "blurry": set(ids(planted, "blurred")),
     }
     table = found_by(planted, find, set(ids(planted, "truncated")) | set(ids(planted, "unreadable")))
     assert (table["found"] == table["planted"]).all()
-    without_people = table.drop(index=["mistake_anna", "mistake_ben", "wrong_consensus"])
+    without_people = table.drop(index=[*MISTAKES, "wrong_consensus"])
     assert (without_people["right"] == without_people["flagged"]).all()
     assert table.at["exact_copy", "flagged"] == 60 and table.at["near_copy", "flagged"] == 120
 
@@ -284,3 +294,52 @@ def test_the_table_says_plainly_that_the_defects_were_planted(planted: Planted) 
     text = score_text(found_by(planted, {}, set()).reset_index())
     assert text.startswith("The defects of this data set were planted")
     assert "exact_copy" in text
+
+
+# ---- the reviewer --------------------------------------------------------------------------------
+
+
+def asked(**row: object) -> dict[str, object]:
+    return {
+        "issue": "label",
+        "label": "3",
+        "probability": 0.9,
+        "score": 0.1,
+        "proposed_action": "drop",
+        "reason": "",
+    } | row
+
+
+def test_the_reviewer_sees_each_picture_for_what_it_is(planted: Planted) -> None:
+    truth = planted.truth.set_index("sample_id")["label"]
+    copy, original = twins(planted, "exact_copy")[0]
+    carriers = set(planted.defects["sample_id"]) | set(planted.defects["twin"])
+    plain = next(name for name in truth.index if name not in carriers and truth[name] == "3")
+    queue = pd.DataFrame(
+        [
+            asked(rank=1, sample_id=plain, label="8"),
+            asked(rank=2, sample_id=plain, label="3"),
+            asked(rank=3, sample_id=ids(planted, "off_topic")[0]),
+            asked(rank=4, sample_id=copy, issue="exact_duplicate"),
+            asked(rank=4, sample_id=original, issue="exact_duplicate", proposed_action="keep"),
+            asked(rank=5, sample_id=plain, issue="near_duplicate"),  # with a look-alike
+            asked(rank=5, sample_id=original, issue="near_duplicate"),
+            asked(rank=6, sample_id=ids(planted, "dark")[0], issue="dark"),
+            asked(rank=7, sample_id=plain, issue="outlier"),
+        ]
+    )
+    answers = review(queue, planted.defects, planted.truth)
+    assert answers["action"].tolist() == ["relabel", "keep", "drop", "drop", "keep", "keep", "keep", "drop", "keep"]
+    assert answers["label"].tolist()[0] == "3" and answers["label"].iloc[1:].isna().all()
+
+
+def test_the_reviewer_s_answers_fit_the_ledger(planted: Planted, tmp_path: Path) -> None:
+    from curate.review.ledger import Ledger
+
+    queue = pd.DataFrame(
+        [asked(rank=rank, sample_id=name) for rank, name in enumerate(planted.truth["sample_id"].head(20))]
+    )
+    answers = review(queue, planted.defects, planted.truth).assign(reviewer="demo")
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.add(answers)
+        assert len(ledger.current()) == 20

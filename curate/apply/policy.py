@@ -8,8 +8,9 @@ import pandas as pd
 
 from curate.apply.guards import cap_drops, empty_no_class, protect_test
 from curate.config import PolicyOptions
+from curate.find import issue_names
 from curate.review.decision import read_evidence
-from curate.review.flags import issues_in, probability
+from curate.review.flags import probability
 from curate.review.groups import KEEP_ONE, best_first, linked
 from curate.review.moves import follow_moves
 from curate.review.queue import IMPACT, OTHER_IMPACT
@@ -86,10 +87,10 @@ def _from_probabilities(
     samples: pd.DataFrame, issues: Mapping[str, pd.DataFrame], decisions: pd.DataFrame, options: PolicyOptions
 ) -> pd.DataFrame:
     """Relabel what is undecided and more probably wrong than `relabel_above`."""
-    tables = [table for table in issues.values() if "label" in issues_in(table)]
+    tables = [table for table in issues.values() if "label" in issue_names(table) and "suggested_label" in table]
     if options.relabel_above is None or not tables:
         return _no_proposals()
-    table = tables[0].assign(certainty=probability(tables[0], "label"))
+    table = tables[0][["sample_id", "suggested_label"]].assign(certainty=probability(tables[0], "label"))
     table = table.merge(samples[["sample_id", "label"]], on="sample_id")
     decided = table["sample_id"].isin(decisions.loc[decisions["issue"].eq("label"), "sample_id"])
     rows = table[~decided & table["certainty"].gt(options.relabel_above) & table["suggested_label"].notna()]
@@ -151,7 +152,7 @@ def _doubted(issues: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     """sample_id → P(its label is wrong), of the flagged."""
     doubted: dict[str, float] = {}
     for table in issues.values():
-        if "label" in issues_in(table):
+        if "label" in issue_names(table):
             flagged = table["is_label_issue"].astype("bool")
             doubted |= dict(zip(table["sample_id"][flagged], probability(table, "label")[flagged], strict=True))
     return doubted

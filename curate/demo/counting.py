@@ -8,6 +8,7 @@ import pandas as pd
 
 from curate.demo.planting import COPIES, NOTICE, Planted
 
+AGREED = "agreed_mistake"  # of both people: no conflict betrays it
 BROKEN = ("truncated", "unreadable")
 # planted defect → the issues that should tell of it, and the planted defects that make such a flag right
 LOOKED_FOR_BY = {
@@ -94,9 +95,11 @@ def _counts(
 
 def _mistakes(planted: Planted, consensus: pd.DataFrame, issues: Mapping[str, pd.DataFrame]) -> list[dict[str, object]]:
     """A person's mistake is found where the two disagree, or where the label finder doubts what they agree on."""
-    doubted = set(consensus.loc[consensus["is_conflict"], "sample_id"]) | flagged_ids(issues, "label")
-    names = sorted(name for name in planted.defects["defect"].unique() if name.startswith("mistake_"))
-    return [_row(planted, name, "conflict or label", doubted, tuple(names)) for name in names]
+    conflicts, doubted = set(consensus.loc[consensus["is_conflict"], "sample_id"]), flagged_ids(issues, "label")
+    people = sorted(name for name in planted.defects["defect"].unique() if name.startswith("mistake_"))
+    every = (AGREED, *people)
+    rows = [_row(planted, name, "conflict or label", conflicts | doubted, every) for name in people]
+    return [*rows, _row(planted, AGREED, "label", doubted, every)]
 
 
 def _left_after_consensus(

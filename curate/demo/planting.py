@@ -45,6 +45,7 @@ class Plan:
     bright: int = 15
     blurred: int = 20
     off_topic: int = 24
+    agreed_mistake: int = 100  # digits that both people call by the same wrong name
     error_rates: dict[str, float] = field(default_factory=lambda: {"anna": 0.06, "ben": 0.10})
 
 
@@ -119,7 +120,7 @@ def _write(out: Path, plan: Plan, rng: np.random.Generator) -> None:
     rows = _lay_out(digits.target, plan, rng)
     (out / "images").mkdir(parents=True)
     _write_images(out, rows, digits.images, rng)
-    answers, mistakes = annotate(rows, plan.error_rates, rng)
+    answers, mistakes = annotate(rows, plan.agreed_mistake, plan.error_rates, rng)
     labels = rows["truth"].where(rows["split"] == "test")
     _csv(out / "samples.csv", image=rows["sample_id"], split=rows["split"], label=labels)
     _csv(out / "truth.csv", sample_id=rows["sample_id"], label=rows["truth"])

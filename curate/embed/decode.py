@@ -57,7 +57,7 @@ class Decoded:
 
     Attributes
     ----------
-    rgb : (H, W, 3) uint8, C-contiguous; may be smaller than the file says where a `target` allowed it
+    rgb : (H, W, 3) uint8, C-contiguous, writable; may be smaller than the file says where a `target` allowed it
     width, height : pixels of the file's own image, after EXIF orientation
     mode : the file's own colour mode, as Pillow names it: RGB, L, P, CMYK, RGBA, I;16 …
     """
@@ -95,8 +95,10 @@ def decode(data: bytes, *, target: int | None = None, max_pixels: int = EmbedOpt
         return _read(image, target, max_pixels)
     except DecodeError:
         raise
-    except (MemoryError, Image.DecompressionBombError) as error:
-        raise DecodeError("too_large", f"needs more memory than there is: {error}") from error
+    except MemoryError as error:
+        raise DecodeError("too_large", "needs more memory than there is") from error
+    except Image.DecompressionBombError as error:  # the readers of WebP and TIFF keep Pillow's own limit
+        raise DecodeError("too_large", str(error)) from error
     except Exception as error:  # readers raise anything on broken bytes: OSError, SyntaxError, struct.error …
         if _ends_early(data, image):
             raise _truncated(data) from error
@@ -134,7 +136,7 @@ def _read(image: ImageFile.ImageFile, target: int | None, max_pixels: int) -> De
     if turn in TURNS:
         rgb = rgb.transpose(TURNS[turn])
         width, height = (height, width) if turn >= 5 else (width, height)
-    return Decoded(np.asarray(rgb), width, height, mode)
+    return Decoded(np.array(rgb), width, height, mode)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

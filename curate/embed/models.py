@@ -32,6 +32,7 @@ PREPROCESSING = 1  # part of the fingerprint: goes up when resizing, normalising
 SMALLEST_SIZE, SIZE_STEP = 96, 32
 PEEKED = 64  # images looked at to choose the input size
 CPU_LANES = 8  # more batches at once would cost more memory than they bring speed
+CPU_BATCH = 16  # as fast as larger ones, in a quarter of the memory
 
 
 # ---- networks ----------------------------------------------------------------------------------------------
@@ -161,8 +162,10 @@ class Embedder:
 
     def __init__(self, name: str, image_size: int, *, device: torch.device, batch_size: int) -> None:
         backbone = create_backbone(name)
-        self.name, self.image_size, self.batch_size = name, image_size, batch_size
-        self.lanes = min(CPU_LANES, torch.get_num_threads()) if device.type == "cpu" else 2
+        on_cpu = device.type == "cpu"
+        self.name, self.image_size = name, image_size
+        self.batch_size = min(batch_size, CPU_BATCH) if on_cpu else batch_size
+        self.lanes = min(CPU_LANES, torch.get_num_threads()) if on_cpu else 2
         self._turn = threading.BoundedSemaphore(self.lanes)
         self._device, self._dtype = device, _choose_dtype(device)
         network = tuned(embedding_network(backbone), image_size)

@@ -28,7 +28,7 @@ def tuned(network: nn.Module, image_size: int) -> nn.Module:
     network = network.eval().requires_grad_(False)
     images = torch.rand(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
     faster = copy.deepcopy(network)
-    with torch.inference_mode():
+    with torch.no_grad():  # weights made in inference mode could not be cast later
         expected = network(images)
         _fold_batch_norms(faster)
         _fix_padding(faster, images)

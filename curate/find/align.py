@@ -8,8 +8,10 @@ in [-1, 1] per axis, to the place `zoom * x + shift` of the second.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -18,67 +20,70 @@ GREY = (0.299, 0.587, 0.114)
 ZOOM = (0.55, 1.8)  # beyond, two 32-pixel thumbnails share too little to compare
 SHIFT = 0.6  # largest shift, half widths
 NOISE = 2.0  # grey levels; weaker structure than this counts as no structure
+STEPS = (8, 8, 8, 16, 16, 16)  # the resolution of each step of the alignment, pixels
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """How well the pixels of pairs agree once aligned; each (m,) float32.
+class Pictures:
+    """m thumbnails at the resolutions that comparing needs; float32, in grey levels."""
 
-    colours : correlation of 16 × 16 RGB pixels, each channel about its own mean
-    edges : correlation of brightness gradients at 32 × 32
-    shapes : correlation of brightness gradients at 16 × 16
-    overlap : share of the first picture that the second covers
-    """
+    brightness: dict[int, Tensor]  # side → (m, 1, side, side), for sides 32, 16 and 8
+    colours: Tensor  # (m, 3, 16, 16)
 
-    colours: Tensor
-    edges: Tensor
-    shapes: Tensor
-    overlap: Tensor
+    @classmethod
+    def of(cls, thumbs: np.ndarray) -> Pictures:
+        """From (m, 32, 32, 3) uint8."""
+        rgb = torch.from_numpy(np.ascontiguousarray(thumbs)).permute(0, 3, 1, 2).float()
+        grey = torch.einsum("mchw,c->mhw", rgb, torch.tensor(GREY))[:, None]
+        return cls({side: functional.avg_pool2d(grey, 32 // side) for side in (32, 16, 8)}, functional.avg_pool2d(rgb, 2))
 
-    @property
-    def total(self) -> Tensor:
-        """One number, 1 = the same pixels: the mean correlation, less where only a part is shared."""
-        return (self.colours + self.edges + self.shapes).clamp_min(0) / 3 * self.overlap.sqrt()
+    def __len__(self) -> int:
+        return len(self.colours)
+
+    def __getitem__(self, rows: Tensor) -> Pictures:
+        return Pictures({side: grey[rows] for side, grey in self.brightness.items()}, self.colours[rows])
 
 
-def align(first: Tensor, second: Tensor, pose: Tensor, *, sizes: tuple[int, ...] = (8, 8, 8, 16, 16, 16)) -> Tensor:
-    """Refine poses by one Gauss-Newton step at each of the given resolutions.
+def unmoved(m: int) -> Tensor:
+    """(m, 4) poses that leave everything where it is."""
+    return torch.tensor([1.0, 1.0, 0.0, 0.0]).repeat(m, 1)
 
-    Parameters
-    ----------
-    first, second : (m, 3, 32, 32) float32 RGB, grey levels
-    pose : (m, 4) zoom x, zoom y, shift x, shift y to start from
-    sizes : the resolution of each step, in pixels
 
-    Returns
-    -------
-    (m, 4) poses within `ZOOM` and `SHIFT`; not necessarily better than where they began
-    """
-    for size in sizes:
-        pose = _step(shrink(grey(first), size), shrink(grey(second), size), pose)
+def align(first: Pictures, second: Pictures, pose: Tensor) -> Tensor:
+    """Refine (m, 4) poses by Gauss-Newton steps, coarse to fine; not necessarily better than where they began."""
+    for side in STEPS:
+        pose = _step(first.brightness[side], second.brightness[side], pose)
     return pose
 
 
-def agreement(first: Tensor, second: Tensor, pose: Tensor) -> Agreement:
-    """Compare pairs of (m, 3, 32, 32) float32 RGB pictures laid over each other by (m, 4) poses."""
-    one, (two, seen) = grey(first), warp(grey(second), pose)
-    half_one, half_two, half_seen = shrink(one, 16), shrink(two, 16), shrink(seen, 16)
-    return Agreement(
-        colours=correlation(shrink(first, 16), *warp(shrink(second, 16), pose)),
-        edges=correlation(*_gradients(one, two, seen), centred=False),
-        shapes=correlation(*_gradients(half_one, half_two, half_seen), centred=False),
-        overlap=seen.mean((1, 2, 3)),
+def rough_pose(first: Pictures, second: Pictures) -> Tensor:
+    """(m, 4) the best of a grid of poses at 8 × 8, for pairs of which one may be a part of the other."""
+    best, kept = torch.full((len(first),), -torch.inf), unmoved(len(first))
+    one, two = first.brightness[8], second.brightness[8]
+    for zoom in (0.75, 1.33):
+        for shift in itertools.product((-0.2 * zoom, 0.0, 0.2 * zoom), repeat=2):
+            pose = torch.tensor([zoom, zoom, *shift]).repeat(len(first), 1)
+            seen, mask = warp(two, pose)
+            found = correlation(one, seen, mask) * mask.mean((1, 2, 3)).sqrt()
+            kept = torch.where((found > best)[:, None], pose, kept)
+            best = torch.maximum(best, found)
+    return kept
+
+
+def agreement(first: Pictures, second: Pictures, pose: Tensor) -> Tensor:
+    """(m,) how well the pixels of pairs laid over each other agree; 1 = the same pixels, 0 = nothing in common.
+
+    The mean of three correlations, of 16 × 16 colours (each channel about its own mean) and of brightness
+    gradients at 32 × 32 and at 16 × 16, times the root of the share of the first picture that is covered.
+    """
+    fine, seen = warp(second.brightness[32], pose)
+    coarse, half_seen = functional.avg_pool2d(fine, 2), functional.avg_pool2d(seen, 2).eq(1).float()
+    found = (
+        correlation(first.colours, *warp(second.colours, pose))
+        + correlation(*_gradients(first.brightness[32], fine, seen), centred=False)
+        + correlation(*_gradients(first.brightness[16], coarse, half_seen), centred=False)
     )
-
-
-def grey(rgb: Tensor) -> Tensor:
-    """(m, 3, h, w) → (m, 1, h, w) brightness."""
-    return (rgb * torch.tensor(GREY)[:, None, None]).sum(1, keepdim=True)
-
-
-def shrink(pictures: Tensor, size: int) -> Tensor:
-    """(m, c, h, h) → (m, c, size, size) by block means; h is a multiple of size."""
-    return functional.avg_pool2d(pictures, pictures.shape[-1] // size)
+    return found.clamp_min(0) / 3 * seen.mean((1, 2, 3)).sqrt()
 
 
 def warp(pictures: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:

@@ -253,4 +253,4 @@ def _recall(embeddings: np.ndarray, I: np.ndarray) -> float:  # noqa: E741
 def _float32(rows: np.ndarray) -> torch.Tensor:
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(rows)).float()
+    return torch.from_numpy(rows.astype(np.float32, order="C"))  # a copy: the rows may be a read-only map

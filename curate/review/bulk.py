@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 
 from curate.errors import LedgerError
+from curate.find import issue_names
 from curate.review.decision import FIELDS, evidence
-from curate.review.flags import issues_in, probability
+from curate.review.flags import probability
 from curate.review.groups import KEEP_ONE
 from curate.review.queue import build_queue
 from curate.schema import ACTIONS
@@ -48,7 +49,7 @@ def bulk_decisions(
     cut = {
         finder: table.assign(**{f"is_{issue}_issue": probability(table, issue).gt(above).to_numpy()})
         for finder, table in issues.items()
-        if issue in issues_in(table)
+        if issue in issue_names(table)
     }
     asked = KEEP_ONE if issue in KEEP_ONE else [issue]
     decided = decisions.loc[decisions["issue"].isin(asked), "sample_id"]
@@ -73,7 +74,7 @@ def bulk_decisions(
 
 
 def _check_rule(issues: Mapping[str, pd.DataFrame], issue: str, above: float, action: str) -> None:
-    known = sorted({name for table in issues.values() for name in issues_in(table)})
+    known = sorted({name for table in issues.values() for name in issue_names(table)})
     if issue not in known:
         raise LedgerError(f"no finder has the issue {issue!r}", f"one of {', '.join(known)}")
     if action not in ACTIONS:

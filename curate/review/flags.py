@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import pandas as pd
 
+from curate.find import issue_names
 from curate.review.groups import KEEP_ONE
 
 EVIDENCE = ("suggested_label", "nearest_id", "group_id")
 COLUMNS = ("sample_id", "issue", "score", "probability", "is_flagged", *EVIDENCE)
 
 
-def issues_in(table: pd.DataFrame) -> list[str]:
-    """The issues that a finder's table holds: one for each column `is_<issue>_issue`."""
-    found = (re.fullmatch(r"is_(.+)_issue", str(column)) for column in table.columns)
-    return [match.group(1) for match in found if match]
-
-
 def probability(table: pd.DataFrame, issue: str) -> pd.Series:
     """P(the flag is right) of each row, in [0, 1].
 
     The finder's own `<issue>_probability` where it has one. Else 1 - score: as monotone as the score, and no
-    more than a first guess, which the verdicts then correct (`curate.review.outlook.calibrate`).
+    more than a first guess, which the verdicts then correct (`curate.review.calibrate`).
     """
     guess = 1.0 - table[f"{issue}_score"].astype("float64")
     if f"{issue}_probability" in table:
@@ -46,7 +40,7 @@ def long_table(issues: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     ----------
     issues : finder → its table (`sample_id`, `is_<issue>_issue`, `<issue>_score`, evidence)
     """
-    parts = [_one_issue(table, issue) for table in issues.values() for issue in issues_in(table)]
+    parts = [_one_issue(table, issue) for table in issues.values() for issue in issue_names(table)]
     if not parts:
         dtypes = {"score": "float64", "probability": "float64", "is_flagged": "bool"}
         return pd.DataFrame({name: pd.Series(dtype=dtypes.get(name, "object")) for name in COLUMNS})

@@ -26,7 +26,7 @@ from curate.schema import TABLES
 
 COLUMNS = tuple(column.name for column in TABLES["decisions"].columns)
 TEXT = {column.name for column in TABLES["decisions"].columns if column.kind == "string"}
-UNDONE = "decision_id IN (SELECT undoes FROM decisions WHERE undoes IS NOT NULL)"
+UNDONE = "EXISTS (SELECT 1 FROM decisions AS later WHERE later.undoes = decisions.decision_id)"
 STANDING = f"action <> 'undo' AND NOT {UNDONE}"
 
 

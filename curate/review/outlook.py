@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from curate.find import issue_names
 from curate.review.calibrate import UNJUDGED, Calibration, calibrate_all, interval, outcomes
-from curate.review.flags import has_probability, issues_in, probability
+from curate.review.flags import has_probability, probability
 from curate.review.groups import KEEP_ONE
 from curate.review.moves import follow_moves
-from curate.review.queue import IMPACT, open_flags
+from curate.review.queue import ABOUT_CLASSES, open_flags
 
 NEXT = 50  # decisions ahead that the advice looks at
 WORTH = 0.1  # share of right flags below which looking on is hardly worth a person's time
@@ -140,9 +141,9 @@ def _expected_unflagged(
 ) -> dict[str, float]:
     """Right ones below the cut, of the issues judged sample by sample whose finder gives probabilities."""
     expected = {}
-    for table in issues.values():
-        for issue in issues_in(table):
-            if issue in KEEP_ONE or not has_probability(table, issue) or not IMPACT.get(issue, 1.0):
+    for finder, table in issues.items():
+        for issue in issue_names(table):
+            if finder == ABOUT_CLASSES or issue in KEEP_ONE or not has_probability(table, issue):
                 continue
             decided = decisions.loc[decisions["issue"].eq(issue), "sample_id"]
             rows = table[table["sample_id"].isin(samples["sample_id"]) & ~table["sample_id"].isin(decided)]

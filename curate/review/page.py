@@ -90,17 +90,18 @@ def queue_html(
 
     Parameters
     ----------
-    queue : schema QUEUE
+    queue : schema QUEUE, whole or in part
     samples : schema SAMPLES; its labels are the classes that a relabel may name
     thumb : the JPEG of a sample; called once for each picture shown. `thumbnails` makes one from the originals
     neighbours : sample_id → the samples most like it, nearest first
     outlook : adds how far the review has come
     title : heading of the page
-    limit : how many entries to show; about 25 kB each
+    limit : how many entries to show, the first in the queue; about 10 to 60 kB each
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    shown = queue[queue["rank"] <= limit]
+    ranks = queue["rank"].drop_duplicates()
+    shown = queue[queue["rank"].isin(ranks.head(limit))]
     pictures = _Pictures(samples, thumb)
     cards = [_card(rows, pictures, neighbours or {}) for _, rows in shown.groupby("rank")]
     environment = Environment(
@@ -114,7 +115,7 @@ def queue_html(
     return environment.get_template("review.html").render(
         title=title,
         cards=cards,
-        n_entries=int(queue["rank"].max()) if len(queue) else 0,
+        n_entries=len(ranks),
         counts=[(issue, _title(issue), n) for issue, n in _counts(cards).items()],
         classes=sorted(samples["label"].dropna().unique()),
         outlook=outlook,

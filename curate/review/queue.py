@@ -14,7 +14,7 @@ from curate.review.reasons import describe
 from curate.schema import conform, empty
 
 # What one right flag is worth, relative to a picture that is both trained and tested on. The queue is ordered
-# by probability times impact. Issues of impact 0 are told in the report: nothing is to be decided per sample.
+# by probability times impact. Of an issue of impact 0 nothing is to be decided.
 IMPACT = {
     "leak": 1.0,  # every figure on the test split is too good
     "label": 0.8,  # teaches the wrong thing, or marks a right answer as wrong
@@ -29,10 +29,8 @@ IMPACT = {
     "odd_aspect_ratio": 0.15,
     "grayscale": 0.1,
     "unreadable": 0.0,  # left out of every version anyway, with its reason
-    "class_imbalance": 0.0,
-    "class_overlap": 0.0,
-    "spurious_correlation": 0.0,
 }
+ABOUT_CLASSES = "classes"  # the finder whose flags concern whole classes: told in the report, not asked per sample
 OTHER_IMPACT = 0.2  # of an issue that a third party's finder brings
 LEAK_BESIDE_TEST = 0.7  # of a leak's impact where test is not touched (train and val share a picture)
 
@@ -85,7 +83,7 @@ def build_queue(
 
 def open_flags(samples: pd.DataFrame, issues: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """All flags on readable samples that a person can settle, with `group`, `impact`, `label` and `split`."""
-    flags = long_table(issues)
+    flags = long_table({finder: table for finder, table in issues.items() if finder != ABOUT_CLASSES})
     flags["impact"] = flags["issue"].map(IMPACT).fillna(OTHER_IMPACT).astype("float64")
     flags = flags[flags["impact"] > 0].merge(samples[["sample_id", "label", "split"]], on="sample_id")
     flags["group"] = name_groups(flags)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,7 +26,12 @@ from curate.workspace import replacing, write_atomically, write_parquet
 
 
 class Learner(Protocol):
-    """How a preset makes models and feeds them. Tables are those of `Arm`, or have sample_id and path."""
+    """How a preset makes models and feeds them. Tables are those of `Arm`, or have sample_id and path.
+
+    `threads` is how many torch computes with while a model trains on a CPU; None: as it is set.
+    """
+
+    threads: int | None
 
     def prepare(self, progress: Progress) -> None:
         """Do what all arms share, before the first is trained."""
@@ -110,7 +116,8 @@ class Workshop:
             return _read(job.folder, self.classes)
         started = time.perf_counter()
         checkpoint = job.folder / "last.pt" if self.resumable else None
-        model, fitted = self._fit(job, last_epoch, checkpoint, advance)
+        with _torch_threads(self.learner.threads):
+            model, fitted = self._fit(job, last_epoch, checkpoint, advance)
         advance(budget - int(fitted.history[-1]["step"]))
         model.load_state_dict(fitted.state)
         probabilities = predict(model, self.learner.plain(job.judged), device=self.device, amp=self.recipe.amp)
@@ -157,6 +164,16 @@ class Workshop:
             advance=advance,
         )
         return model, fitted
+
+
+@contextmanager
+def _torch_threads(count: int | None) -> Iterator[None]:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(count or usual)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
 
 
 def _with_targets(inputs: Iterable[torch.Tensor], targets: torch.Tensor) -> Iterator[Batch]:

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from curate.embed.scan import resized
+from curate.embed.look import resized
 from curate.errors import CurateError
 
 RECIPES = ("none", "light", "standard")

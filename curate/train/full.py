@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from curate.embed.models import create_backbone, keep_large_allocations
+from curate.embed.models import create_backbone
+from curate.embed.tune import keep_large_blocks
 from curate.progress import Progress
 from curate.train.augment import Augment
 from curate.train.batches import endless_batches
@@ -28,13 +29,15 @@ class FullLearner:
     workers : processes that decode and augment; 0: this one
     """
 
+    threads: int | None = None
+
     def __init__(self, recipe: Recipe, classes: list[str], *, device: torch.device, workers: int) -> None:
         self.recipe, self.classes, self.device, self.workers = recipe, classes, device, workers
 
     def prepare(self, progress: Progress) -> None:
         """Nothing to compute before the first arm."""
         if self.device.type == "cpu":
-            keep_large_allocations()
+            keep_large_blocks()
 
     def close(self) -> None:
         """Nothing to free after the last."""

@@ -32,7 +32,8 @@ class Fitted:
     Attributes
     ----------
     state : the moving average of the weights at the best epoch, on the CPU
-    best_epoch : the epoch with the lowest validation loss, from 1; the last one without validation
+    best_epoch : the epoch of the best validation accuracy, and of the lowest loss among its equals; from 1.
+        The last one without validation. (The loss alone would prefer the unsure models of early epochs.)
     history : one row per epoch: epoch, step, learning_rate, train_loss, val_loss, val_accuracy, seconds
     """
 
@@ -112,12 +113,12 @@ class _Training:
         needs_scaling = number_format(device, amp=recipe.amp) is torch.float16
         self.scaler = torch.amp.GradScaler(device.type, enabled=needs_scaling)
         self.epoch = self.step = self.best_epoch = 0
-        self.best_loss = math.inf
+        self.best_figures = (-1.0, -math.inf)  # validation accuracy, and the loss turned round
         self.best_state: State = {}
         self.history: list[dict[str, float]] = []
 
     def is_exhausted(self) -> bool:
-        """True where the validation loss has not fallen for `patience` epochs."""
+        """True where validation has not got better for `patience` epochs."""
         return self.epoch - self.best_epoch >= self.recipe.patience
 
     def run_epoch(self, batches: Iterable[Batch], validation: Callable[[], Iterable[Batch]] | None) -> None:
@@ -125,9 +126,10 @@ class _Training:
         train_loss = self._learn(batches)
         val_loss, val_accuracy = self._validate(validation()) if validation else (NO_VALIDATION, NO_VALIDATION)
         self.epoch += 1
-        if validation is None or val_loss < self.best_loss:  # without validation the last epoch is the best
-            self.best_loss = math.inf if validation is None else val_loss
-            self.best_epoch = self.epoch
+        figures = (val_accuracy, -val_loss)
+        # without validation the last epoch is the best; without a finite loss none is
+        if validation is None or (figures > self.best_figures and math.isfinite(val_loss)):
+            self.best_figures, self.best_epoch = figures, self.epoch
             self.best_state = {
                 name: value.detach().cpu().clone() for name, value in self.ema.module.state_dict().items()
             }
@@ -177,7 +179,7 @@ class _Training:
 
     # ---- between processes -------------------------------------------------------------------
 
-    _NUMBERS = ("epoch", "step", "best_epoch", "best_loss", "history")
+    _NUMBERS = ("epoch", "step", "best_epoch", "best_figures", "history")
     _PARTS = ("model", "ema", "optimizer", "scaler")
 
     def save(self, file: Path, fingerprint: str) -> None:

@@ -6,13 +6,15 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from curate.embed.models import create_backbone, fold_batch_norms, keep_large_allocations
+from curate.embed.models import create_backbone
+from curate.embed.tune import keep_large_blocks, tuned
 from curate.progress import Advance, Progress
 from curate.train.augment import Augment
 from curate.train.batches import endless_batches
@@ -38,6 +40,10 @@ class QuickLearner:
     workers : threads that decode
     """
 
+    # a step of a head takes a millisecond of one core: two threads would mostly wait for each other,
+    # and where other processes keep the cores busy they wait twenty times as long as they work
+    threads: int | None = 1
+
     def __init__(
         self,
         recipe: Recipe,
@@ -60,7 +66,7 @@ class QuickLearner:
     def prepare(self, progress: Progress) -> None:
         """Take the features of every image, going on where an interrupted run stopped."""
         if self.device.type == "cpu":
-            keep_large_allocations()
+            keep_large_blocks()
         with progress("features", len(self.rows), "img") as advance:
             self.looks = self._extract(self.pool, self.recipe.views, advance)
             rest = self._extract(self.rest, 0, advance)
@@ -105,23 +111,28 @@ class QuickLearner:
     def _rows_of(self, images: pd.DataFrame) -> np.ndarray:
         return self.rows.get_indexer(pd.Index(images["sample_id"]))
 
+    @cached_property
+    def _network(self) -> Classifier:
+        network = Classifier(fold_batch_norms(create_backbone(self.recipe.model))).eval()
+        return network.to(self.device).to(memory_format=torch.channels_last)
+
     def _extract(self, images: pd.DataFrame, views: int, advance: Advance) -> np.ndarray:
         """(n, 1 + views, D) float16: the plain look first."""
-        network = Classifier(fold_batch_norms(create_backbone(self.recipe.model))).eval()
+        network = Classifier(tuned(create_backbone(self.recipe.model), self.recipe.image_size)).eval()
         network.to(self.device).to(memory_format=torch.channels_last)
         folder = self.store / self._fingerprint(images, views)
         shards = []
         for start in range(0, len(images), SHARD):
             part, file = images.iloc[start : start + SHARD], folder / f"{start:08d}.npy"
             if not file.exists():
-                features = self._features(network, part, views)
+                features = self._features(part, views)
                 with replacing(file) as temporary, open(temporary, "wb") as handle:
                     np.save(handle, features)
             shards.append(np.load(file))
             advance(len(part))
         return np.concatenate(shards) if shards else np.empty((0, 1 + views, 0), np.float16)
 
-    def _features(self, network: Classifier, images: pd.DataFrame, views: int) -> np.ndarray:
+    def _features(self, images: pd.DataFrame, views: int) -> np.ndarray:
         plain, varied = (
             Augment("none", self.recipe.image_size),
             Augment(self.recipe.augmentation, self.recipe.image_size),
@@ -133,7 +144,7 @@ class QuickLearner:
                 looks += [plain(rgb, name)]
                 looks += [varied(rgb, name, seed=self.seed, turn=turn) for turn in range(1, views + 1)]
         features = [
-            _forward(network, np.stack(looks[start : start + PIXELS_BATCH]), self.device)
+            _forward(self._network, np.stack(looks[start : start + PIXELS_BATCH]), self.device)
             for start in range(0, len(looks), PIXELS_BATCH)
         ]
         return np.concatenate(features).reshape(len(images), 1 + views, -1)

@@ -6,28 +6,24 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
 from curate.config import TrainOptions
-from curate.embed.models import SIZES
+from curate.embed.models import choose_image_size as size_for_embedding
 from curate.errors import CurateError
 from curate.train.arms import Learner, Workshop
 from curate.train.data import Study
 from curate.train.full import FullLearner
-from curate.train.pixels import size_of
 from curate.train.quick import QuickLearner
 from curate.train.recipe import Recipe, choose_preset, make_recipe
-
-SIZED = 64  # images that are opened to choose the input size
 
 
 def open_workshop(study: Study, run_folder: Path, *, options: TrainOptions) -> Workshop:
     """Choose device, preset and image size, and make the learner; nothing is computed yet."""
     device = choose_device(options.device)
     preset = choose_preset(options, device.type)
-    size = options.image_size or choose_image_size(study.images()["path"].tolist())
+    size = options.image_size or choose_image_size(study.images()["path"].tolist(), model=options.model)
     recipe = make_recipe(options, preset=preset, image_size=size, n_train=len(study.before.train))
     learner = _learner(recipe, study, run_folder, device=device, options=options)
     return Workshop(recipe, study.classes, learner, device, resumable=preset == "full")
@@ -45,14 +41,9 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_image_size(paths: Sequence[str]) -> int:
-    """The side of the network's input, from the size of some of the images.
-
-    Four times the median short side, at most 224: more than the scan takes, for here accuracy is the point.
-    """
-    some = paths[:: max(1, len(paths) // SIZED)][:SIZED]
-    short = np.median([min(size_of(path)) for path in some])
-    return next((size for size in SIZES if size >= 4 * short), SIZES[-1])
+def choose_image_size(paths: Sequence[str], *, model: str) -> int:
+    """The side of the network's input: a third more than the scan takes, for here accuracy is the point."""
+    return min(224, 32 * round(size_for_embedding(paths, model=model) * 4 / 3 / 32))
 
 
 def _learner(recipe: Recipe, study: Study, run_folder: Path, *, device: torch.device, options: TrainOptions) -> Learner:

@@ -40,22 +40,38 @@ def decide_from_file(
     workspace: Workspace, file: Path, *, reviewer: str = "", reason: str = "", new_classes: bool = False
 ) -> DecideSummary:
     """Record the verdicts of a CSV (`curate review` writes one); rows that make no sense are told, not guessed."""
+    from curate.find import issue_names
     from curate.review.table import read_decisions
 
-    samples = workspace.read("samples")
-    decisions, problems = read_decisions(file, samples, found_issues(workspace), new_classes=new_classes)
-    return DecideSummary(_record(workspace, decisions, reviewer, reason), problems)
+    known = [issue for table in found_issues(workspace).values() for issue in issue_names(table)]
+    decisions, problems = read_decisions(
+        file,
+        workspace.read("samples"),
+        reviewer=_name(reviewer),
+        issues=known,
+        allow_new_classes=new_classes,
+    )
+    return DecideSummary(_record(workspace, decisions, reason), problems)
 
 
 def decide_by_threshold(
     workspace: Workspace, issue: str, above: float, action: str, *, reviewer: str = "", reason: str = ""
 ) -> DecideSummary:
     """Record one verdict for every undecided flag whose probability is at least `above`; marked as bulk."""
-    from curate.review.table import bulk_decisions
+    from curate.review.bulk import bulk_decisions
+    from curate.schema import empty
 
-    samples, decided = workspace.read("samples"), followed_decisions(workspace).decisions
-    decisions = bulk_decisions(samples, found_issues(workspace), decided, issue=issue, above=above, action=action)
-    return DecideSummary(_record(workspace, decisions, reviewer, reason), pd.DataFrame(columns=["row"]))
+    decisions = bulk_decisions(
+        workspace.read("samples"),
+        found_issues(workspace),
+        workspace.read("near_duplicate_pairs"),
+        followed_decisions(workspace).decisions,
+        issue=issue,
+        above=above,
+        action=action,
+        reviewer=_name(reviewer),
+    )
+    return DecideSummary(_record(workspace, decisions, reason), empty("row_problems"))
 
 
 def undo(
@@ -66,12 +82,12 @@ def undo(
         return ledger.undo(ids or None, last=last, reviewer=_name(reviewer))
 
 
-def _record(workspace: Workspace, decisions: pd.DataFrame, reviewer: str, reason: str) -> list[int]:
-    named = decisions.assign(reviewer=_name(reviewer))
-    if reason:
-        named["reason"] = reason
+def _record(workspace: Workspace, decisions: pd.DataFrame, reason: str) -> list[int]:
+    """Write to the ledger; `reason` stands for rows that give none."""
+    if reason and len(decisions):
+        decisions = decisions.assign(reason=decisions["reason"].fillna(reason) if "reason" in decisions else reason)
     with Ledger(workspace.ledger) as ledger:
-        return ledger.add(named)
+        return ledger.add(decisions)
 
 
 def _name(reviewer: str) -> str:

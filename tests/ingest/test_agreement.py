@@ -141,9 +141,9 @@ def test_draws_over_patterns_spread_like_draws_over_samples():
     samples = np.repeat(np.arange(400), 3)
     patterns = find_patterns(samples, labels.ravel(), 3)
     ours = np.concatenate([coefficients(patterns, b)[0]["fleiss_kappa"] for b in draws(patterns.times, 2000, rng)])
-    naive = [values(samples, labels[rng.integers(0, 400, 400)].ravel(), 3)[0]["fleiss_kappa"] for _ in range(400)]
+    naive = [values(samples, labels[rng.integers(0, 400, 400)].ravel(), 3)[0]["fleiss_kappa"] for _ in range(200)]
     assert ours.mean() == pytest.approx(np.mean(naive), abs=0.005)
-    assert ours.std() == pytest.approx(np.std(naive), rel=0.15)
+    assert ours.std() == pytest.approx(np.std(naive), rel=0.2)
 
 
 def test_draws_come_in_blocks_and_each_counts_all_samples(monkeypatch):

@@ -57,7 +57,7 @@ def test_every_pair_has_scikit_learns_kappa():
 
 def test_about_95_in_100_intervals_hold_the_truth():
     # two people, each wrong with 0.2 x 9/10: they agree on 0.82^2 + 0.18^2 / 9
-    found = [agreement(simulate(300, 2, seed=seed), bootstraps=200, seed=seed) for seed in range(30)]
+    found = [agreement(simulate(300, 2, seed=seed), bootstraps=200, seed=seed) for seed in range(20)]
     rates = pd.concat([report.overall.set_index("statistic").loc[["agreement"]] for report in found])
     pairs = pd.concat([report.per_pair for report in found])
     assert rates["value"].mean() == pytest.approx(0.676, abs=0.02)

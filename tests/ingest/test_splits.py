@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
@@ -71,6 +71,7 @@ def test_unlabelled_samples_are_divided_too():
     assert split(samples([None] * 10)).value_counts()["train"] == 7
 
 
+@settings(max_examples=50)
 @given(
     labels=st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=60),
     data=st.data(),
@@ -88,6 +89,7 @@ def test_no_group_straddles_and_the_order_of_rows_changes_nothing(labels, data, 
     assert again.reindex(found.index).equals(found)
 
 
+@settings(max_examples=50)
 @given(data=st.data(), n_classes=st.integers(1, 6))
 def test_a_class_of_two_groups_or_more_is_in_train_and_in_test(data, n_classes):
     sizes = [data.draw(st.lists(st.integers(1, 5), min_size=2, max_size=8)) for _ in range(n_classes)]

@@ -155,6 +155,9 @@ def test_only_what_is_shown_is_opened(review) -> None:
     html = queue_html(queue, samples, thumb=counting, limit=1)
     assert sorted(opened) == ["a.jpg", "t.jpg"]
     assert "2 more decisions" in html
+    opened.clear()
+    queue_html(queue[queue["issue"].eq("outlier")], samples, thumb=counting, limit=1)  # a part of the queue
+    assert opened == ["o.jpg"]
 
 
 def test_a_picture_that_is_gone_or_broken_leaves_a_place_that_says_so(review, tmp_path: Path) -> None:
