@@ -140,7 +140,7 @@ embed_options = gathered(
 )
 split_options = gathered(
     "splitting",
-    lambda fractions, split_seed: SplitOptions(*fractions, seed=split_seed),
+    lambda fractions, split_seed: SplitOptions(fractions[0], fractions[1], fractions[2], split_seed),
     click.option(
         "--split",
         "fractions",

@@ -228,6 +228,10 @@ def _write_arrays(arrays: Mapping[str, np.ndarray], file: Path) -> None:
         np.savez(handle, **arrays)  # type: ignore[arg-type]
 
 
+def _write_text(text: str, file: Path) -> None:
+    file.write_text(text, encoding="utf-8")
+
+
 def _write_json(value: Any, file: Path) -> None:
     file.write_text(json.dumps(value, indent=1, default=str))
 
@@ -236,7 +240,7 @@ FORMATS = {
     ".parquet": Format(pd.read_parquet, lambda table, file: table.to_parquet(file, index=False)),
     ".npz": Format(_read_arrays, _write_arrays),
     ".json": Format(lambda file: json.loads(file.read_text()), _write_json),
-    ".html": Format(Path.read_text, lambda page, file: file.write_text(page, encoding="utf-8") and None),
+    ".html": Format(lambda file: file.read_text(encoding="utf-8"), _write_text),
     ".csv": Format(pd.read_csv, lambda table, file: table.to_csv(file, index=False)),
 }
 

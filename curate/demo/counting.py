@@ -18,7 +18,7 @@ LOOKED_FOR_BY = {
     "dark": (("dark",), ("dark",)),
     "bright": (("bright",), ("bright",)),
     "blurred": (("blurry",), ("blurred",)),
-    "off_topic": (("outlier",), ("off_topic",)),
+    "off_topic": (("outlier",), ("off_topic", "dark", "bright", "blurred")),
 }
 
 

@@ -98,7 +98,7 @@ def warp(pictures: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def correlation(one: Tensor, two: Tensor, mask: Tensor, *, centred: bool = True) -> Tensor:
-    """(m,) correlation of (m, c, h, w) values inside (m, 1, h, w) masks, near 0 where there is but noise."""
+    """(m,) correlation of (m, c, h, w) values inside (m, 1, h, w) masks, near 0 where they are but noise."""
     if centred:
         weight = mask.sum((-1, -2), keepdim=True).clamp_min(1)
         one = one - (one * mask).sum((-1, -2), keepdim=True) / weight
@@ -118,10 +118,14 @@ def _sampling(zoom: Tensor, shift: Tensor, n: int) -> tuple[Tensor, Tensor]:
 
 
 def _gradients(one: Tensor, two: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Differences to the right and downwards, as two channels, where all pixels involved are inside."""
+    """Differences to the right and downwards, as two channels, where all pixels involved are inside.
+
+    Each is divided by the root of its size: the one hard edge of a frame would outweigh the picture.
+    """
     mask = mask[..., 1:, 1:] * mask[..., :-1, :-1]
     pair = [torch.cat([p[..., :-1, 1:] - p[..., :-1, :-1], p[..., 1:, :-1] - p[..., :-1, :-1]], 1) for p in (one, two)]
-    return pair[0], pair[1], (mask == 1).float()
+    pair = [slope * (slope.abs() + NOISE**2).rsqrt() for slope in pair]
+    return pair[0], pair[1], mask.eq(1).float()
 
 
 def _step(first: Tensor, second: Tensor, pose: Tensor) -> Tensor:

@@ -27,12 +27,14 @@ class Fit:
 
     centres : (C, d) float32, the mean of all, then the means of the classes
     covariance : (d, d) float32 around the centres, shrunk and so of full rank
+    whiten : (d, d) float32, `rows @ whiten` have unit covariance
     core : (n,) bool, the rows that were fitted to
     leverage : what a core row adds to the covariance, per unit of its own squared distance
     """
 
     centres: np.ndarray
     covariance: np.ndarray
+    whiten: np.ndarray
     core: np.ndarray
     leverage: float
 
@@ -65,12 +67,10 @@ def fit_typical(rows: np.ndarray, codes: np.ndarray) -> tuple[Fit, np.ndarray]:
 
 def squared_distances(rows: np.ndarray, fit: Fit) -> np.ndarray:
     """(n,) float64 squared Mahalanobis distance of each (n, d) row from its nearest centre."""
-    lower = linalg.cholesky(fit.covariance, lower=True, check_finite=False)
-    whiten = linalg.solve_triangular(lower, np.eye(len(lower), dtype=np.float32), lower=True, check_finite=False).T
     origin = fit.centres[0]  # near all rows: keeps the squares below small, so that float32 is enough
-    centres = (fit.centres - origin) @ whiten
+    centres = (fit.centres - origin) @ fit.whiten
     blocks = (rows[at : at + BLOCK] - origin for at in range(0, len(rows), BLOCK))
-    found = [_nearest_centre(block @ whiten, centres)[1] for block in blocks]
+    found = [_nearest_centre(block @ fit.whiten, centres)[1] for block in blocks]
     return np.concatenate(found).astype(np.float64)
 
 
@@ -83,14 +83,17 @@ def _fit(rows: np.ndarray, codes: np.ndarray, core: np.ndarray) -> Fit:
     spread = float(np.trace(covariance)) / len(covariance)
     covariance *= np.float32(1 - shrinkage)
     covariance.flat[:: len(covariance) + 1] += np.float32(max(shrinkage * spread, 1e-9))
-    return Fit(centres, covariance, core, (1 - shrinkage) / len(inside))
+    lower = linalg.cholesky(covariance, lower=True, check_finite=False)
+    identity = np.eye(len(lower), dtype=np.float32)
+    whiten = linalg.solve_triangular(lower, identity, lower=True, check_finite=False).T
+    return Fit(centres, covariance, whiten, core, (1 - shrinkage) / len(inside))
 
 
 def _centres(rows: np.ndarray, codes: np.ndarray, core: np.ndarray) -> np.ndarray:
-    """The mean of the core, then of each class with `CENTRE_MEMBERS` or more in it: (C, d)."""
-    classes, sizes = np.unique(codes[core], return_counts=True)
-    large = classes[(sizes >= CENTRE_MEMBERS) & (classes >= 0)]
-    return np.stack([rows[core].mean(axis=0), *(rows[core & (codes == code)].mean(axis=0) for code in large)])
+    """The mean of the core, then of each class of `CENTRE_MEMBERS` or more that has a share in it: (C, d)."""
+    classes, sizes = np.unique(codes, return_counts=True)
+    inside = (core & (codes == code) for code in classes[(sizes >= CENTRE_MEMBERS) & (classes >= 0)])
+    return np.stack([rows[core].mean(axis=0), *(rows[members].mean(axis=0) for members in inside if members.any())])
 
 
 def _nearest_centre(rows: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

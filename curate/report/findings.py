@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from curate.find import issue_names
 from curate.report.facts import ReportFacts
 from curate.report.maps import TILES_PER_ROW
 from curate.report.pictures import Pictures, data_uri
 from curate.report.plots import hues, stacked_bars
 from curate.report.words import words
 from curate.review.decision import read_evidence
-from curate.review.flags import has_probability, issues_in, long_table
+from curate.review.flags import has_probability, long_table
 from curate.schema import ACTIONS, empty
 
 View = dict[str, Any]
@@ -48,7 +49,7 @@ def issues(facts: ReportFacts, picture: Pictures) -> View | None:
     if not facts.issues:
         return None
     flags = _flagged(facts.issues)
-    names = sorted({name for table in facts.issues.values() for name in issues_in(table)}, key=_page_order)
+    names = sorted({name for table in facts.issues.values() for name in issue_names(table)}, key=_page_order)
     present = [name for name in names if (flags["issue"] == name).any()]
     return {
         "found": _found(facts, flags, present, picture),

@@ -17,6 +17,7 @@ View = dict[str, Any]
 ARMS = {"before": "before", "after": "after", "control": "as many removed at random"}
 FAILURES = 24
 MOST = 12  # lines of a list
+FIGURES = r"\s*\([^()]*\d[^()]*\)"  # scores in a reason, which would make each one different
 
 
 def outcome(facts: ReportFacts, picture: Pictures) -> View | None:
@@ -79,11 +80,11 @@ def _diff(diff: pd.DataFrame) -> View:
     """Counts by kind of change, the commonest relabellings and reasons, and the first rows."""
     relabelled = diff[diff["change"] == "relabelled"].groupby(["label_before", "label_after"], dropna=False).size()
     commonest = relabelled.sort_values(ascending=False, kind="stable").head(MOST)
-    reasons = diff.loc[diff["change"] == "removed", "reason"].value_counts().head(MOST)
+    reasons = diff.loc[diff["change"] == "removed", "reason"].str.replace(FIGURES, "", regex=True).value_counts()
     return {
         "changes": diff["change"].value_counts().sort_index().to_dict(),
         "relabelled": [{"before": before, "after": after, "n": int(n)} for (before, after), n in commonest.items()],
-        "reasons": {str(reason): int(n) for reason, n in reasons.items()},
+        "reasons": {str(reason): int(n) for reason, n in reasons.head(MOST).items()},
         "rows": plain_table(diff.dropna(axis=1, how="all"), rows=50),
     }
 

@@ -113,7 +113,7 @@ class QuickLearner:
 
     @cached_property
     def _network(self) -> Classifier:
-        network = Classifier(fold_batch_norms(create_backbone(self.recipe.model))).eval()
+        network = Classifier(tuned(create_backbone(self.recipe.model), self.recipe.image_size)).eval()
         return network.to(self.device).to(memory_format=torch.channels_last)
 
     def _extract(self, images: pd.DataFrame, views: int, advance: Advance) -> np.ndarray:

@@ -16,7 +16,7 @@ from curate.errors import StageMissing
 from curate.progress import Progress, silent
 from curate.verbs.decide import followed_decisions
 from curate.verbs.issues import found_issues
-from curate.workspace import FORMATS, Workspace, digest_of, replacing, replacing_folder
+from curate.workspace import FORMATS, Workspace, digest_of, replacing_folder
 
 AS_INGESTED = 0  # the number of the version that nobody has changed
 
@@ -36,7 +36,7 @@ class ApplySummary:
     def to_text(self) -> str:
         lines = [f"Version {self.version}" if self.version is not None else "Dry run: nothing written"]
         lines += [f"  {name.replace('_', ' '):<14}{count:>8,}" for name, count in self.counts.items()]
-        held = self.actions.loc[self.actions["action"].eq("keep"), "reason"].value_counts()
+        held = self.actions.loc[self.actions["action"].eq("keep"), "reason"].str.split(": would").str[0].value_counts()
         lines += [f"  held back: {reason} ({count:,})" for reason, count in held.items()]
         return "\n".join(lines + [f"  written: {path}" for path in self.written])
 
@@ -162,12 +162,11 @@ def _is_same(workspace: Workspace, version: int, manifest: pd.DataFrame, rejecte
 
 
 def _export(manifest: pd.DataFrame, out: Path | None, how: str, csv: Path | None, progress: Progress) -> list[Path]:
-    from curate.apply.export import export
+    from curate.apply.export import export, export_csv
 
     if out:
         with progress("export", len(manifest), "img") as advance:
             export(manifest, out, how=how, advance=advance)
     if csv:
-        with replacing(csv) as temporary:
-            manifest.rename(columns={"path": "image"}).to_csv(temporary, index=False)
+        export_csv(manifest, csv)
     return [path for path in (out, csv) if path]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from curate.config import FindOptions, SplitOptions
+from curate.errors import NotEnoughData
 from curate.progress import Progress, silent
 from curate.schema import conform
 from curate.workspace import Workspace
@@ -23,6 +25,7 @@ FIRST_PROBE = "pred_probs/majority.npz"  # from the majority's labels, for CROWD
 PROBE = "pred_probs/probe.npz"
 
 Finder = Callable[..., pd.DataFrame]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ class Facts:
     embeddings: np.ndarray  # (n, d) float16, L2-normalised
     thumbs: np.ndarray  # (n, 32, 32, 3) uint8
     neighbors: Any = None  # curate.find.neighbors.Neighbors
-    pairs: pd.DataFrame | None = None  # PAIRS
-    groups: np.ndarray | None = None  # (n,) int: duplicates, and what the user's key joins
+    pairs: Any = None  # PAIRS
+    groups: Any = None  # (n,) int: duplicates, and what the user's key joins
     prediction: Any = None  # curate.find.predict.Prediction
 
 
@@ -145,12 +148,16 @@ def add_prediction(workspace: Workspace, facts: Facts, options: FindOptions, spl
         made = predict(facts.embeddings, facts.samples["label"], facts.groups, options=options)
         return {field.name: np.asarray(getattr(made, field.name)) for field in fields(made)}
 
-    if workspace.has("annotations"):
+    if _is_annotated(workspace):
         first = Prediction(**workspace.derive(FIRST_PROBE, make, inputs=["scan", "sources", "annotations"]))
         _add_consensus(workspace, facts, first)
-    inputs = ["scan", "sources", *(["consensus"] if workspace.has("annotations") else [])]
+    inputs = ["scan", "sources", *(["consensus"] if _is_annotated(workspace) else [])]
     arrays = workspace.derive(PROBE, make, inputs=inputs, parameters=asdict(options))
     facts.prediction = Prediction(**arrays)
+
+
+def _is_annotated(workspace: Workspace) -> bool:
+    return workspace.has("annotations") and len(workspace.read("annotations")) > 0
 
 
 def _given_labels(workspace: Workspace, samples: pd.DataFrame) -> pd.Series:
@@ -158,7 +165,7 @@ def _given_labels(workspace: Workspace, samples: pd.DataFrame) -> pd.Series:
     from curate.ingest.annotators import majority
 
     labels = samples["label"]
-    if workspace.has("annotations"):
+    if _is_annotated(workspace):
         consensus = majority(workspace.read("annotations")).set_index("sample_id")["label"]
         labels = samples["sample_id"].map(consensus).fillna(labels)
     return labels
@@ -169,9 +176,16 @@ def _add_consensus(workspace: Workspace, facts: Facts, prediction: Any) -> None:
     from curate.ingest.annotators import crowdlab, majority
 
     annotations = workspace.read("annotations")
-    consensus, quality = crowdlab(
-        annotations, prediction.pred_probs, list(prediction.classes), facts.samples["sample_id"]
-    )
+    try:
+        consensus, quality = crowdlab(
+            annotations, prediction.pred_probs, list(prediction.classes), facts.samples["sample_id"].to_list()
+        )
+    except NotEnoughData as reason:  # nobody labelled the same readable image: there is nothing to weigh
+        log.info("consensus by majority: %s", reason)
+        consensus, quality = (
+            majority(annotations).head(0),
+            pd.DataFrame({"annotator": sorted(set(annotations["annotator"]))}),
+        )
     rest = majority(annotations)
     rest = rest[~rest["sample_id"].isin(consensus["sample_id"])]
     table = pd.concat([consensus, rest]).sort_values("sample_id", ignore_index=True)

@@ -8,11 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from curate.config import AnnotationOptions, EmbedOptions, FindOptions, SplitOptions
+from curate.errors import SourceError
 from curate.progress import Progress, silent
 from curate.verbs.embed import embed
 from curate.verbs.find import FindSummary, find
-from curate.workspace import Workspace
+from curate.workspace import Workspace, digest_of
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class IngestSummary:
     def to_text(self) -> str:
         unreadable = {status: n for status, n in self.status.items() if status != "ok"}
         lines = [f"{self.n_samples:,} samples from {self.layout}"]
-        lines += [f"  {n:,} {status.replace('_', ' ')}" for status, n in unreadable.items()]
+        lines += [f"  {n:,} {str(status).replace('_', ' ')}" for status, n in unreadable.items()]
         if self.n_problems:
             lines.append(f"  {self.n_problems:,} rows that can't be used: tables/row_problems.parquet says why")
         if self.agreement:
@@ -66,6 +69,12 @@ def ingest(
     with workspace.writing():
         layout = read_labels(workspace, source, annotations=annotations, image_root=image_root, options=annotating)
         scan = embed(workspace, options=embedding, progress=progress)
+        if not scan["status"].eq("ok").any():
+            raise SourceError(
+                f"none of {len(scan):,} images can be read: {_reasons(scan)}",
+                "images that can be opened",
+                "see tables/scan.parquet",
+            )
         found = find(workspace, options=finding, splitting=splitting, progress=progress)
         agreement, arbitration = report_conflicts(workspace, annotating)
     return IngestSummary(
@@ -74,9 +83,13 @@ def ingest(
         n_problems=len(workspace.read("row_problems")),
         agreement=agreement,
         arbitration=arbitration,
-        status=scan["status"].value_counts().to_dict(),
+        status={str(status): int(n) for status, n in scan["status"].value_counts().items()},
         found=found,
     )
+
+
+def _reasons(scan: pd.DataFrame) -> str:
+    return ", ".join(f"{n:,} {str(status).replace('_', ' ')}" for status, n in scan["status"].value_counts().items())
 
 
 def read_labels(
@@ -106,7 +119,7 @@ def read_labels(
             parameters={"bootstraps": options.bootstraps, "seed": options.seed},
         )
     else:
-        for name in ("annotations", AGREEMENT, ARBITRATION, "consensus"):
+        for name in ("annotations", AGREEMENT, "consensus"):
             workspace.forget(name)
     workspace.write("row_problems", problems, parameters=said)
     workspace.write("sources", given.sources, parameters={**said, "given": str(source), "image_root": image_root})
@@ -119,24 +132,27 @@ def _told(found: Any) -> dict[str, Any]:
 
 
 def report_conflicts(workspace: Workspace, options: AnnotationOptions) -> tuple[dict[str, Any] | None, Path | None]:
-    """The agreement report, and the arbitration queue where conflicts are above the limit."""
+    """The agreement report, and the arbitration queue where conflicts are above the limit and open."""
     from curate.ingest.annotators import arbitration_queue
 
     if not workspace.has("annotations"):
         return None, None
     agreement = workspace.read(AGREEMENT)
     if (agreement["conflict_rate"] or 0) <= options.conflict_limit:
-        workspace.forget(ARBITRATION)
         return agreement, None
-    workspace.derive(
-        ARBITRATION,
-        lambda: arbitration_queue(
-            workspace.read("annotations"), workspace.read("consensus"), workspace.read("sources")
-        ),
-        inputs=["annotations", "consensus"],
-        parameters=asdict(options),
-    )
-    return agreement, workspace.file_of(ARBITRATION)
+    queue = arbitration_queue(workspace.read("annotations"), workspace.read("consensus"), workspace.read("sources"))
+    if not queue["arbiter"].isna().any():
+        return agreement, None
+    # a file that somebody has begun to fill in is theirs: the new queue goes beside it
+    name = ARBITRATION if _is_untouched(workspace, ARBITRATION) else ARBITRATION.replace(".csv", "-new.csv")
+    workspace.write(name, queue, inputs=["annotations", "consensus"], parameters=asdict(options))
+    return agreement, workspace.file_of(name)
+
+
+def _is_untouched(workspace: Workspace, name: str) -> bool:
+    """True where the file is as we wrote it, or not there."""
+    file = workspace.file_of(name)
+    return not file.exists() or digest_of(file) == workspace.digest(name)
 
 
 AGREEMENT = "tables/agreement.json"

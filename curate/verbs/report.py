@@ -33,7 +33,7 @@ def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFra
     runs, versions = finished_runs(workspace), workspace.numbered("versions")
     page = render(
         ReportFacts(
-            title=Path(workspace.sidecar("sources")["parameters"]["source"]).name,
+            title=_title(workspace),
             made=f"{datetime.now():%d %B %Y, %H:%M}",
             version=__version__,
             samples=samples,
@@ -61,6 +61,11 @@ def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFra
         return out
     workspace.write(PAGE, page, inputs=["samples", *issues, *(["annotations"] if workspace.has("annotations") else [])])
     return workspace.file_of(PAGE)
+
+
+def _title(workspace: Workspace) -> str:
+    made = workspace.sidecar("sources") or {"parameters": {"source": workspace.root}}
+    return Path(made["parameters"]["source"]).name
 
 
 def _if_made(workspace: Workspace, name: str) -> Any:

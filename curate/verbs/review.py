@@ -49,15 +49,16 @@ def review(
     pairs, decisions = workspace.read("near_duplicate_pairs"), followed_decisions(workspace).decisions
     queue = build_queue(samples, issues, pairs, decisions)
     ahead = outlook(samples, issues, decisions, queue)
-    shown = queue[queue["issue"].eq(issue)] if issue else queue
-    shown = shown[shown["rank"].isin(shown["rank"].drop_duplicates().head(limit))]
+    asked = queue[queue["issue"].eq(issue)] if issue else queue
+    asked = asked.assign(rank=asked["rank"].rank(method="dense").astype("int64"))
+    shown = asked[asked["rank"] <= limit]
     out = out or workspace.path("reports", f"review.{form}")
     if form == "html":
         near = _neighbours(workspace, set(shown["sample_id"]))
-        page = queue_html(shown, samples, thumb=thumbnails(samples), neighbours=near, outlook=ahead, limit=limit)
+        page = queue_html(asked, samples, thumb=thumbnails(samples), neighbours=near, outlook=ahead, limit=limit)
+        write_atomically(out, page.encode())
     else:
-        page = queue_csv(shown)
-    write_atomically(out, page.encode())
+        write_atomically(out, queue_csv(shown).encode("utf-8-sig"))  # so that spreadsheets read it as UTF-8
     return ReviewSummary(out, shown["rank"].nunique(), ahead)
 
 

@@ -55,15 +55,15 @@ def test_a_comparison_without_a_control_is_told_without_one(facts: ReportFacts) 
 def test_changes_are_counted_by_kind_and_by_pair_of_labels(bare: Callable[..., ReportFacts]) -> None:
     diff = pd.DataFrame(
         {
-            "sample_id": ["a", "b", "c", "d"],
-            "change": ["relabelled", "relabelled", "relabelled", "removed"],
-            "label_before": ["cat", "cat", None, "cat"],
-            "label_after": ["dog", "dog", "dog", None],
-            "reason": [None, None, None, "same shot"],
+            "sample_id": ["a", "b", "c", "d", "e"],
+            "change": ["relabelled", "relabelled", "relabelled", "removed", "removed"],
+            "label_before": ["cat", "cat", None, "cat", "cat"],
+            "label_after": ["dog", "dog", "dog", None, None],
+            "reason": [None, None, None, "unlike the others (0.95)", "unlike the others (0.98)"],
         }
     )
     view = versions(bare(diff=diff))
-    assert view is not None and view["n_changed"] == 4
-    assert view["diff"]["changes"] == {"relabelled": 3, "removed": 1}
+    assert view is not None and view["n_changed"] == 5
+    assert view["diff"]["changes"] == {"relabelled": 3, "removed": 2}
     assert view["diff"]["relabelled"][0] == {"before": "cat", "after": "dog", "n": 2}
-    assert view["diff"]["reasons"] == {"same shot": 1}
+    assert view["diff"]["reasons"] == {"unlike the others": 2}
