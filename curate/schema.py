@@ -164,7 +164,7 @@ PAIRS = Table(
         _text("sample_id_a", "the one that comes first in alphabetical order"),
         _text("sample_id_b", "the other"),
         _number("similarity", "1 = the same picture; ranks the pairs", unit_range=True),
-        _text("kind", "exact: same bytes or pixels; near: same shot", values=("exact", "near")),
+        _text("kind", "exact: same bytes; near: same shot", values=("exact", "near")),
         _text("between", "the splits of the two, sorted: train-train, test-train …", nullable=True),
         _number("cosine", "cosine similarity of the embeddings", nullable=True),
     ),

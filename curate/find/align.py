@@ -74,7 +74,7 @@ def agreement(first: Pictures, second: Pictures, pose: Tensor) -> Tensor:
     """(m,) how well the pixels of pairs laid over each other agree; 1 = the same pixels, 0 = nothing in common.
 
     The mean of three correlations, of 16 × 16 colours (each channel about its own mean) and of brightness
-    gradients at 32 × 32 and at 16 × 16, times the root of the share of the first picture that is covered.
+    gradients at 32 × 32 and at 16 × 16, times the root of the share of either picture that the other covers.
     """
     fine, seen = warp(second.brightness[32], pose)
     coarse, half_seen = functional.avg_pool2d(fine, 2), functional.avg_pool2d(seen, 2).eq(1).float()
@@ -83,7 +83,8 @@ def agreement(first: Pictures, second: Pictures, pose: Tensor) -> Tensor:
         + correlation(*_gradients(first.brightness[32], fine, seen), centred=False)
         + correlation(*_gradients(first.brightness[16], coarse, half_seen), centred=False)
     )
-    return found.clamp_min(0) / 3 * seen.mean((1, 2, 3)).sqrt()
+    covered = seen.mean((1, 2, 3))  # of the first picture; in pixels of the second it may be all of that one
+    return found.clamp_min(0) / 3 * torch.maximum(covered, covered * pose[:, 0] * pose[:, 1]).clamp_max(1).sqrt()
 
 
 def warp(pictures: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:

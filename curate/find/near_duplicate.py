@@ -1,25 +1,182 @@
-import numpy as np, pandas as pd
+"""Pairs and groups of pictures that show the same shot: found by embedding and thumbnail, verified on pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from curate.find.neighbors import Neighbors
 from curate.schema import conform
-def duplicate_pairs(samples, embeddings, neighbors, thumbs):
-    rows=[]; ids=samples["sample_id"].to_numpy(); sha=samples["sha256"].to_numpy()
-    for i in range(len(ids)):
-        for d,j in zip(neighbors.D[i,:3],neighbors.I[i,:3]):
-            a,b=sorted((i,int(j)),key=lambda t:ids[t])
-            if d>.9: rows.append((ids[a],ids[b],float(min(max(d,0),1)),"exact" if sha[a]==sha[b] else "near",None,float(d)))
-    t=pd.DataFrame(rows,columns=["sample_id_a","sample_id_b","similarity","kind","between","cosine"]).drop_duplicates(["sample_id_a","sample_id_b"])
-    return conform("near_duplicate_pairs",t.sort_values("similarity",ascending=False))
-def duplicate_groups(samples, pairs):
-    from curate.review.groups import linked
-    pos={s:i for i,s in enumerate(samples["sample_id"])}
-    g=np.arange(len(samples))
-    for r in pairs.itertuples():
-        if r.similarity>.97: g[pos[r.sample_id_b]]=g[pos[r.sample_id_a]]
-    return g
-def score(samples,pairs,issue):
-    best={};near={}
-    for r in pairs.itertuples():
-        for a,b in ((r.sample_id_a,r.sample_id_b),(r.sample_id_b,r.sample_id_a)):
-            if r.similarity>best.get(a,0): best[a]=r.similarity;near[a]=b
-    s=samples["sample_id"].map(best).fillna(0)
-    return pd.DataFrame({"sample_id":samples["sample_id"],f"is_{issue}_issue":s>.97,f"{issue}_score":1-s,"nearest_id":samples["sample_id"].map(near),"group_id":None})
-def find_near_duplicate(samples,pairs): return score(samples,pairs[pairs.kind.eq("near")],"near_duplicate")
+
+NEAR = 0.5  # similarity from which a pair is taken for the same shot
+WORTH_A_LOOK = 0.25  # evidence from which a candidate pair is laid over pixel by pixel
+VERIFIED_PER_SAMPLE = 3  # at most, so that cost stays linear where all pictures are alike
+
+
+def duplicate_pairs(
+    samples: pd.DataFrame, embeddings: np.ndarray, neighbors: Neighbors, thumbs: np.ndarray
+) -> pd.DataFrame:
+    """Rank pairs of samples by how surely they are the same picture.
+
+    Parameters
+    ----------
+    samples : sample_id, sha256 and optionally split, (N,) rows
+    embeddings : (N, d) float16 or float32, L2-normalised
+    neighbors : nearest by embedding
+    thumbs : (N, 32, 32, 3) uint8
+
+    Returns
+    -------
+    Table PAIRS, most similar first. `exact` are files of the same bytes (similarity 1; each copy is paired with
+    the first by name in each split, not with all others); `near` are all candidates that were compared pixel by pixel, also those
+    below `NEAR`, so that the threshold can be moved without computing again.
+    """
+    pairs = pd.concat([_exact(samples), _near(samples, embeddings, neighbors, thumbs)], ignore_index=True)
+    pairs = pairs.assign(between=between(pairs, samples))
+    order = ["similarity", "sample_id_a", "sample_id_b"]
+    return conform("near_duplicate_pairs", pairs.sort_values(order, ascending=[False, True, True]))
+
+
+def flagged(pairs: pd.DataFrame, threshold: float = NEAR) -> pd.DataFrame:
+    """The pairs taken for the same picture: exact ones, and near ones from the threshold on."""
+    return pairs[pairs["kind"].eq("exact") | pairs["similarity"].ge(threshold)]
+
+
+def duplicate_groups(samples: pd.DataFrame, pairs: pd.DataFrame, *, threshold: float = NEAR) -> np.ndarray:
+    """Number the groups of duplicates, (N,) int; a sample without duplicates is a group of its own.
+
+    The sample with the most similar pairs becomes the centre of a group, and takes those of its partners that
+    have no group yet; then the next. So every member resembles its centre, and groups do not chain.
+    """
+    ids = samples["sample_id"].to_numpy()
+    links = flagged(pairs, threshold)
+    both = pd.concat([_directed(links, "a", "b"), _directed(links, "b", "a")])
+    weight = both.groupby("from")["similarity"].sum().rename("weight").reset_index()
+    partners = both.groupby("from")["to"].agg(list)
+    centre: dict[str, str] = {}
+    for sample in weight.sort_values(["weight", "from"], ascending=[False, True])["from"]:
+        if sample not in centre:
+            centre |= {member: sample for member in [sample, *partners[sample]] if member not in centre}
+    names = np.array([centre.get(sample, sample) for sample in ids], dtype=object)
+    return np.asarray(pd.factorize(names)[0], dtype=np.int64)
+
+
+def find_near_duplicate(samples: pd.DataFrame, pairs: pd.DataFrame, *, threshold: float = NEAR) -> pd.DataFrame:
+    """Score every sample by its most similar near pair.
+
+    Returns
+    -------
+    sample_id, is_near_duplicate_issue, near_duplicate_score (1 - similarity to `nearest_id`; 1 where no
+    candidate came near), nearest_id, group_id
+    """
+    return score_pairs(samples, pairs[pairs["kind"].eq("near")], "near_duplicate", threshold=threshold)
+
+
+def score_pairs(samples: pd.DataFrame, pairs: pd.DataFrame, issue: str, *, threshold: float = NEAR) -> pd.DataFrame:
+    """One row per sample from the pairs that count for `issue`: its best partner, and its group."""
+    both = pd.concat([_directed(pairs, "a", "b"), _directed(pairs, "b", "a")])
+    both = both.sort_values(["similarity", "to"], ascending=[False, True]).drop_duplicates("from").set_index("from")
+    ids = samples["sample_id"]
+    similarity = ids.map(both["similarity"]).astype("float64").fillna(0.0)
+    is_issue = similarity.ge(threshold)
+    groups = pd.Series(duplicate_groups(samples, pairs, threshold=threshold), index=samples.index)
+    shared = groups.duplicated(keep=False)
+    names = groups.map(ids.groupby(groups).min())
+    return pd.DataFrame(
+        {
+            "sample_id": ids,
+            f"is_{issue}_issue": is_issue,
+            f"{issue}_score": 1 - similarity,
+            "nearest_id": ids.map(both["to"]).where(is_issue, None),
+            "group_id": names.where(shared & is_issue, None),
+        }
+    ).reset_index(drop=True)
+
+
+def _directed(pairs: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
+    renamed = {f"sample_id_{one}": "from", f"sample_id_{other}": "to"}
+    return pairs.rename(columns=renamed)[["from", "to", "similarity"]]
+
+
+def _exact(samples: pd.DataFrame) -> pd.DataFrame:
+    """Every file of bytes that others hold too, paired with the first by name in each split."""
+    pairs = _members(samples).merge(_standins(samples), on="sha256", suffixes=("_a", "_b"))
+    pairs = pairs[pairs["sample_id_a"].ne(pairs["sample_id_b"])]
+    return _in_order(pairs.assign(similarity=1.0, kind="exact", cosine=1.0))
+
+
+def _members(samples: pd.DataFrame) -> pd.DataFrame:
+    return samples[["sample_id", "sha256"]]
+
+
+def _standins(samples: pd.DataFrame) -> pd.DataFrame:
+    """The first file by name of each content in each split: they stand for its other copies there."""
+    return samples.sort_values("sample_id").drop_duplicates(["sha256", "split"])[["sample_id", "sha256"]]
+
+
+def _in_order(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The alphabetically first sample as `a`, each pair once."""
+    a, b = pairs["sample_id_a"], pairs["sample_id_b"]
+    ordered = pairs.assign(sample_id_a=a.where(a.lt(b), b), sample_id_b=b.where(a.lt(b), a))
+    return ordered.drop_duplicates(["sample_id_a", "sample_id_b"])[
+        ["sample_id_a", "sample_id_b", "similarity", "kind", "cosine"]
+    ]
+
+
+def _near(samples: pd.DataFrame, embeddings: np.ndarray, neighbors: Neighbors, thumbs: np.ndarray) -> pd.DataFrame:
+    """Candidates that are not the same bytes, compared pixel by pixel; one file stands for its exact copies."""
+    from curate.find.candidates import find_candidates, reference_rows
+    from curate.find.verify import similarities
+
+    # in the order of their contents: which picture of a pair is laid over the other must not hang on names
+    order = np.lexsort((samples["sample_id"].to_numpy(str), samples["sha256"].to_numpy(str)))
+    place = np.argsort(order)
+    samples, embeddings, thumbs = samples.iloc[order], embeddings[order], thumbs[order]
+    hashes = np.array([int(sha[:16], 16) for sha in samples["sha256"]], dtype=np.uint64)
+    found = find_candidates(embeddings, thumbs, place[neighbors.I[order]], reference_rows(hashes))
+    first = _is_first(samples)
+    found = found[(found.evidence >= WORTH_A_LOOK) & first[found.a] & first[found.b]]
+    found = found[_best_of_each(found.a, found.b, found.evidence)]
+    contents = samples["sha256"].to_numpy()
+    near = pd.DataFrame(
+        {
+            "sha256_a": contents[found.a],
+            "sha256_b": contents[found.b],
+            "similarity": similarities(thumbs, found).clip(0, 1),
+            "kind": "near",
+            "cosine": found.cosine.astype(np.float64),
+        }
+    )
+    members, standins = _members(samples), _standins(samples)
+    sides = [_joined(near, members, standins), _joined(near, standins, members)]
+    return _in_order(pd.concat(sides, ignore_index=True))
+
+
+def _joined(near: pd.DataFrame, one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of contents as pairs of the files that hold them."""
+    pairs = near.merge(one.rename(columns={"sha256": "sha256_a", "sample_id": "sample_id_a"}), on="sha256_a")
+    return pairs.merge(other.rename(columns={"sha256": "sha256_b", "sample_id": "sample_id_b"}), on="sha256_b")
+
+
+def _is_first(samples: pd.DataFrame) -> np.ndarray:
+    """(N,) whether a file is the first by name of its content."""
+    ids = samples["sample_id"]
+    return ids.eq(ids.groupby(samples["sha256"]).transform("min")).to_numpy()
+
+
+def _best_of_each(a: np.ndarray, b: np.ndarray, evidence: np.ndarray) -> np.ndarray:
+    """Which pairs are among the `VERIFIED_PER_SAMPLE` of most evidence of one of their two samples."""
+    kept = np.zeros(len(a), dtype=bool)
+    order = np.lexsort((b, a, -evidence))
+    for rows in (a[order], b[order]):
+        kept[order] |= pd.Series(rows).groupby(rows).cumcount().to_numpy() < VERIFIED_PER_SAMPLE
+    return kept
+
+
+def between(pairs: pd.DataFrame, samples: pd.DataFrame) -> pd.Series:
+    """The two splits of each pair, sorted: `test-train`; null where either has none."""
+    split = samples.set_index("sample_id")["split"]
+    a, b = (pairs[side].map(split) for side in ("sample_id_a", "sample_id_b"))
+    known = a.notna() & b.notna()
+    both = [None if not k else "-".join(sorted((x, y))) for k, x, y in zip(known, a, b, strict=True)]
+    return pd.Series(both, index=pairs.index, dtype="object")

@@ -81,10 +81,12 @@ def _diff(diff: pd.DataFrame) -> View:
     relabelled = diff[diff["change"] == "relabelled"].groupby(["label_before", "label_after"], dropna=False).size()
     commonest = relabelled.sort_values(ascending=False, kind="stable").head(MOST)
     reasons = diff.loc[diff["change"] == "removed", "reason"].str.replace(FIGURES, "", regex=True).value_counts()
+    shared = reasons[reasons > 1].head(MOST)
     return {
         "changes": diff["change"].value_counts().sort_index().to_dict(),
         "relabelled": [{"before": before, "after": after, "n": int(n)} for (before, after), n in commonest.items()],
-        "reasons": {str(reason): int(n) for reason, n in reasons.head(MOST).items()},
+        "reasons": {str(reason): int(n) for reason, n in shared.items()},
+        "other_reasons": int(reasons.sum() - shared.sum()),
         "rows": plain_table(diff.dropna(axis=1, how="all"), rows=50),
     }
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +18,7 @@ from torch import nn
 from curate import __version__
 from curate.progress import Advance, Progress
 from curate.train.data import Arm
-from curate.train.loop import Batch, Fitted, State, fit, predict
+from curate.train.loop import Batch, Fitted, State, fit, predict, torch_threads
 from curate.train.model import FACTS, WEIGHTS, save_weights
 from curate.train.recipe import Recipe
 from curate.workspace import replacing, write_atomically, write_parquet
@@ -48,8 +47,8 @@ class Learner(Protocol):
     def plain(self, images: pd.DataFrame) -> Iterable[torch.Tensor]:
         """Batches of unvaried inputs in the order of the rows."""
 
-    def network_state(self, state: State) -> State:
-        """A model's state → the state dict of the timm model that it is."""
+    def weights(self, state: State) -> State:
+        """What of a trained model's state is kept, as `model.load_model` reads it."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class Workshop:
             return _read(job.folder, self.classes)
         started = time.perf_counter()
         checkpoint = job.folder / "last.pt" if self.resumable else None
-        with _torch_threads(self.learner.threads):
+        with torch_threads(self.learner.threads):
             model, fitted = self._fit(job, last_epoch, checkpoint, advance)
         advance(budget - int(fitted.history[-1]["step"]))
         model.load_state_dict(fitted.state)
@@ -135,7 +134,7 @@ class Workshop:
         }
         outcome = Outcome(probabilities.numpy(), pd.DataFrame(fitted.history), facts)
         if job.keep_model:
-            save_weights(job.folder / WEIGHTS, self.learner.network_state(fitted.state))
+            save_weights(job.folder / WEIGHTS, self.learner.weights(fitted.state))
         _write(job, outcome, self.classes)
         if checkpoint is not None:
             checkpoint.unlink(missing_ok=True)
@@ -164,16 +163,6 @@ class Workshop:
             advance=advance,
         )
         return model, fitted
-
-
-@contextmanager
-def _torch_threads(count: int | None) -> Iterator[None]:
-    usual = torch.get_num_threads()
-    torch.set_num_threads(count or usual)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(usual)
 
 
 def _with_targets(inputs: Iterable[torch.Tensor], targets: torch.Tensor) -> Iterator[Batch]:

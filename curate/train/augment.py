@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import zlib
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -34,17 +35,20 @@ class Augment:
         if recipe not in RECIPES:
             raise CurateError(f"no augmentation is called '{recipe}'", f"one of {', '.join(RECIPES)}")
         self.recipe, self.size = recipe, size
-        self._steps = None if recipe == "none" else _compose(recipe, size)
 
     def __call__(self, rgb: np.ndarray, sample_id: str, *, seed: int = 0, turn: int = 0) -> np.ndarray:
         """(H, W, 3) uint8 → (size, size, 3) uint8: look number `turn` at this sample."""
-        if self._steps is None:
+        if self.recipe == "none":
             return resized(rgb, self.size)
         generator = np.random.default_rng([seed, turn, zlib.crc32(sample_id.encode())])
         # one generator for all steps: with `seed=`, albumentations starts each step alike, so that a
         # picture that is mirrored would also always be a bright one
         self._steps.set_random_state(generator, random.Random(int(generator.integers(1 << 62))))
         return np.ascontiguousarray(self._steps(image=rgb)["image"])
+
+    @cached_property
+    def _steps(self) -> Any:
+        return _compose(self.recipe, self.size)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Augment, (self.recipe, self.size)  # worker processes make their own

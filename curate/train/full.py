@@ -68,8 +68,8 @@ class FullLearner:
         order = [keys[start : start + size] for start in range(0, len(keys), size)]
         return (batch for batch, _ in self._load(pictures, batch_sampler=order))
 
-    def network_state(self, state: State) -> State:
-        """The timm model's part of a classifier's state."""
+    def weights(self, state: State) -> State:
+        """The state dict of the timm model."""
         return {name.removeprefix("network."): value for name, value in state.items()}
 
     def _load(self, pictures: Dataset[Any], *, batch_sampler: Iterable[Any]) -> DataLoader[Any]:

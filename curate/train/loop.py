@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -100,6 +101,17 @@ def predict(model: nn.Module, inputs: Iterable[torch.Tensor], *, device: torch.d
     return torch.cat(rows)
 
 
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Let torch compute with so many threads per call meanwhile; None: as many as it does."""
+    usual = torch.get_num_threads()
+    torch.set_num_threads(count or usual)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(usual)
+
+
 class _Training:
     """The state of one run between two epochs."""
 
@@ -118,8 +130,9 @@ class _Training:
         self.history: list[dict[str, float]] = []
 
     def is_exhausted(self) -> bool:
-        """True where validation has not got better for `patience` epochs."""
-        return self.epoch - self.best_epoch >= self.recipe.patience
+        """True where validation has not got better for `patience` epochs after the warm-up."""
+        warm = self.schedule.warmup_t // self.recipe.steps_per_epoch
+        return self.epoch - max(self.best_epoch, warm) >= self.recipe.patience
 
     def run_epoch(self, batches: Iterable[Batch], validation: Callable[[], Iterable[Batch]] | None) -> None:
         started = time.perf_counter()
@@ -127,8 +140,7 @@ class _Training:
         val_loss, val_accuracy = self._validate(validation()) if validation else (NO_VALIDATION, NO_VALIDATION)
         self.epoch += 1
         figures = (val_accuracy, -val_loss)
-        # without validation the last epoch is the best; without a finite loss none is
-        if validation is None or (figures > self.best_figures and math.isfinite(val_loss)):
+        if validation is None or (self._may_be_best(val_loss) and figures > self.best_figures):
             self.best_figures, self.best_epoch = figures, self.epoch
             self.best_state = {
                 name: value.detach().cpu().clone() for name, value in self.ema.module.state_dict().items()
@@ -144,6 +156,10 @@ class _Training:
                 "seconds": time.perf_counter() - started,
             }
         )
+
+    def _may_be_best(self, val_loss: float) -> bool:
+        """Not while the learning rate still rises (a few validation images could take it), nor when diverged."""
+        return self.step >= self.schedule.warmup_t and math.isfinite(val_loss)
 
     def _learn(self, batches: Iterable[Batch]) -> float:
         self.model.train()

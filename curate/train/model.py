@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timm.data import resolve_model_data_config
 from torch import nn
 
-from curate.errors import ModelError, StageMissing
+from curate.embed.models import create_backbone
+from curate.embed.pool import embedding_network
+from curate.errors import StageMissing
 from curate.workspace import replacing
 
 State = dict[str, torch.Tensor]
@@ -22,10 +25,10 @@ class Classifier(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, network: nn.Module | None = None) -> None:
         super().__init__()
-        self.network = network
-        config: dict[str, Any] = network.pretrained_cfg  # type: ignore[assignment]
+        self.network = network or model  # a part of the timm model, where only that is needed
+        config = resolve_model_data_config(model)
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(config[name]) * 255, persistent=False)
 
@@ -60,33 +63,36 @@ class Head(nn.Module):
         return self.linear((features - self.mean) / self.spread)
 
 
-def unstandardised(head: State) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weight (C, D) and bias (C,) of the linear layer on plain features that equals a `Head`'s state."""
+def unstandardised(head: State) -> State:
+    """The state of a linear layer on plain features that equals a `Head` of this state."""
     weight = head["linear.weight"] / head["spread"]
-    return weight, head["linear.bias"] - weight @ head["mean"]
+    return {"weight": weight, "bias": head["linear.bias"] - weight @ head["mean"]}
 
 
-def linear_classifier(network: nn.Module) -> nn.Linear:
-    """The last layer of a timm model, where it is one linear layer; else ModelError."""
-    layer = network.get_classifier()  # type: ignore[operator]
-    if not isinstance(layer, nn.Linear):
-        raise ModelError(
-            f"the classifier of this model is {type(layer).__name__}",
-            "one linear layer, for the preset quick",
-            "use the preset full, or another model",
-        )
-    return layer
+class HeadedBackbone(nn.Module):
+    """A frozen backbone, as the scan embeds with it, and a linear layer on the embeddings."""
+
+    def __init__(self, backbone: nn.Module, linear: State) -> None:
+        super().__init__()
+        self.features = Classifier(backbone, network=embedding_network(backbone))
+        n_classes, dim = linear["weight"].shape
+        self.linear = nn.Linear(dim, n_classes)
+        self.linear.load_state_dict(linear)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(n, S, S, 3) uint8 → (n, C) logits."""
+        return self.linear(nn.functional.normalize(self.features(images)))
 
 
-def save_weights(file: Path, network_state: State) -> None:
-    """Write a timm model's state dict as safetensors, atomically."""
+def save_weights(file: Path, weights: State) -> None:
+    """Write tensors as safetensors, atomically."""
     from safetensors.torch import save_file
 
     with replacing(file) as temporary:
-        save_file({name: value.contiguous() for name, value in network_state.items()}, temporary)
+        save_file({name: value.contiguous() for name, value in weights.items()}, temporary)
 
 
-def load_model(folder: Path) -> tuple[Classifier, dict[str, Any]]:
+def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
     """Load the model of one arm for inference.
 
     Parameters
@@ -95,15 +101,17 @@ def load_model(folder: Path) -> tuple[Classifier, dict[str, Any]]:
 
     Returns
     -------
-    model : on the CPU, in eval mode; takes images brought to `image_size` as in training
-    facts : what stands in its arm.json: classes in the order of the logits, recipe, figures
+    model : on the CPU, in eval mode: (n, S, S, 3) uint8, by `curate.embed.look.resized` → (n, C) logits
+    facts : what stands in its arm.json: classes in the order of the logits, recipe (with image_size) …
     """
-    import timm
     from safetensors.torch import load_file
 
     if not (folder / FACTS).exists() or not (folder / WEIGHTS).exists():
         raise StageMissing(f"no trained model in {folder}", do="curate retrain")
-    facts = json.loads((folder / FACTS).read_text())
-    network = timm.create_model(facts["recipe"]["model"], num_classes=len(facts["classes"]))
-    network.load_state_dict(load_file(folder / WEIGHTS))
+    facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
+    name, weights = facts["recipe"]["model"], load_file(folder / WEIGHTS)
+    if facts["recipe"]["preset"] == "quick":
+        return HeadedBackbone(create_backbone(name), weights).eval(), facts
+    network = create_backbone(name, len(facts["classes"]), pretrained=False)
+    network.load_state_dict(weights)
     return Classifier(network).eval(), facts

@@ -13,19 +13,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from curate.embed.models import create_backbone
-from curate.embed.tune import keep_large_blocks, tuned
+from curate.embed.look import resized
+from curate.embed.models import Embedder
+from curate.embed.tune import keep_large_blocks
 from curate.progress import Advance, Progress
 from curate.train.augment import Augment
 from curate.train.batches import endless_batches
-from curate.train.loop import Batch
-from curate.train.model import Classifier, Head, State, linear_classifier, unstandardised
+from curate.train.loop import Batch, torch_threads
+from curate.train.model import Head, State, unstandardised
 from curate.train.pixels import read_pixels
 from curate.train.recipe import Recipe
 from curate.workspace import replacing
 
 SHARD = 512  # images whose features share a file: the unit of resume
-PIXELS_BATCH = 64
+EMBED_BATCH = 64
 HEAD_BATCH = 4096
 
 
@@ -98,30 +99,20 @@ class QuickLearner:
         for start in range(0, len(where), HEAD_BATCH):
             yield torch.from_numpy(self.plain_features[where[start : start + HEAD_BATCH]]).float()
 
-    def network_state(self, state: State) -> State:
-        """The whole timm model that this head belongs to, so that its checkpoint needs no code of ours."""
-        network = create_backbone(self.recipe.model, num_classes=len(self.classes))
-        layer = linear_classifier(network)
-        weight, bias = unstandardised(state)
-        with torch.no_grad():
-            layer.weight.copy_(weight)
-            layer.bias.copy_(bias)
-        return network.state_dict()
+    def weights(self, state: State) -> State:
+        """The linear layer on plain embeddings; the backbone is frozen, and known by its name."""
+        return unstandardised(state)
 
     def _rows_of(self, images: pd.DataFrame) -> np.ndarray:
         return self.rows.get_indexer(pd.Index(images["sample_id"]))
 
     @cached_property
-    def _network(self) -> Classifier:
-        network = Classifier(tuned(create_backbone(self.recipe.model), self.recipe.image_size)).eval()
-        return network.to(self.device).to(memory_format=torch.channels_last)
+    def _embedder(self) -> Embedder:
+        return Embedder(self.recipe.model, self.recipe.image_size, device=self.device, batch_size=EMBED_BATCH)
 
     def _extract(self, images: pd.DataFrame, views: int, advance: Advance) -> np.ndarray:
         """(n, 1 + views, D) float16: the plain look first."""
-        network = Classifier(tuned(create_backbone(self.recipe.model), self.recipe.image_size)).eval()
-        network.to(self.device).to(memory_format=torch.channels_last)
-        folder = self.store / self._fingerprint(images, views)
-        shards = []
+        folder, shards = self.store / self._fingerprint(images, views), []
         for start in range(0, len(images), SHARD):
             part, file = images.iloc[start : start + SHARD], folder / f"{start:08d}.npy"
             if not file.exists():
@@ -133,28 +124,27 @@ class QuickLearner:
         return np.concatenate(shards) if shards else np.empty((0, 1 + views, 0), np.float16)
 
     def _features(self, images: pd.DataFrame, views: int) -> np.ndarray:
-        plain, varied = (
-            Augment("none", self.recipe.image_size),
-            Augment(self.recipe.augmentation, self.recipe.image_size),
-        )
-        looks = []
-        with ThreadPoolExecutor(self.workers) as threads:
-            decoded = threads.map(lambda path: read_pixels(path, self.recipe.image_size), images["path"])
-            for rgb, name in zip(decoded, images["sample_id"], strict=True):
-                looks += [plain(rgb, name)]
-                looks += [varied(rgb, name, seed=self.seed, turn=turn) for turn in range(1, views + 1)]
-        features = [
-            _forward(self._network, np.stack(looks[start : start + PIXELS_BATCH]), self.device)
-            for start in range(0, len(looks), PIXELS_BATCH)
-        ]
-        return np.concatenate(features).reshape(len(images), 1 + views, -1)
+        """Each thread takes a few images from file to features; the cores are shared among threads, not calls."""
+        embedder = self._embedder
+        count = max(1, embedder.batch_size // (1 + views))
+        batches = [images.iloc[start : start + count] for start in range(0, len(images), count)]
+        share = max(1, torch.get_num_threads() // embedder.lanes)
+        with torch_threads(share), ThreadPoolExecutor(self.workers) as threads:
+            features = list(threads.map(lambda batch: embedder.embed(self._looks(batch, views)), batches))
+        return np.concatenate(features).reshape(len(images), 1 + views, -1).astype(np.float16)
+
+    def _looks(self, images: pd.DataFrame, views: int) -> np.ndarray:
+        """(n · (1 + views), S, S, 3) uint8, the looks at one image together."""
+        size, looks = self.recipe.image_size, []
+        varied = Augment(self.recipe.augmentation, size)  # each thread its own, for it has a state
+        for path, name in zip(images["path"], images["sample_id"], strict=True):
+            rgb = read_pixels(path, size)
+            looks += [
+                resized(rgb, size),
+                *(varied(rgb, name, seed=self.seed, turn=turn) for turn in range(1, views + 1)),
+            ]
+        return np.stack(looks)
 
     def _fingerprint(self, images: pd.DataFrame, views: int) -> str:
         recipe = (self.recipe.model, self.recipe.image_size, self.recipe.augmentation, views, self.seed)
         return hashlib.blake2b(repr((recipe, images["sample_id"].tolist())).encode(), digest_size=8).hexdigest()
-
-
-@torch.inference_mode()
-def _forward(network: Classifier, pixels: np.ndarray, device: torch.device) -> np.ndarray:
-    """(n, S, S, 3) uint8 → (n, D) float16."""
-    return network(torch.from_numpy(pixels).to(device)).cpu().numpy().astype(np.float16)

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+import timm
 import torch
 
 from curate.config import TrainOptions
+from curate.embed.models import choose_device
 from curate.embed.models import choose_image_size as size_for_embedding
-from curate.errors import CurateError
 from curate.train.arms import Learner, Workshop
 from curate.train.data import Study
 from curate.train.full import FullLearner
@@ -29,21 +30,12 @@ def open_workshop(study: Study, run_folder: Path, *, options: TrainOptions) -> W
     return Workshop(recipe, study.classes, learner, device, resumable=preset == "full")
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" is CUDA where there is one, else the CPU."""
-    try:
-        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise CurateError(
-            f"can't train on the device '{name}': {str(error).splitlines()[0]}", "auto, cpu or cuda"
-        ) from error
-    return device
-
-
 def choose_image_size(paths: Sequence[str], *, model: str) -> int:
     """The side of the network's input: a third more than the scan takes, for here accuracy is the point."""
-    return min(224, 32 * round(size_for_embedding(paths, model=model) * 4 / 3 / 32))
+    size, config = size_for_embedding(paths, model=model), timm.get_pretrained_cfg(model)
+    if config is None or config.fixed_input_size:
+        return size
+    return min(config.input_size[-1], 32 * round(size * 4 / 3 / 32))
 
 
 def _learner(recipe: Recipe, study: Study, run_folder: Path, *, device: torch.device, options: TrainOptions) -> Learner:

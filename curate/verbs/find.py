@@ -197,13 +197,14 @@ def _add_consensus(workspace: Workspace, facts: Facts, prediction: Any) -> None:
 
 def add_splits(workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions) -> None:
     """Divide what the source has not divided, prove it, and assemble `samples` and the pairs."""
+    from curate.find.near_duplicate import between
     from curate.ingest.splits import split_proof
 
     facts.samples["split"] = _splits(workspace, facts, splitting)
     proof = split_proof(facts.samples, facts.groups)
     workspace.write(SPLIT_PROOF, {"text": proof.to_text(), **proof.to_dict()}, inputs=["sources", "scan"])
     workspace.write("samples", _all_samples(workspace, facts), inputs=["sources", "scan"])
-    facts.pairs = facts.pairs.assign(between=_between(facts.pairs, facts.samples))
+    facts.pairs = facts.pairs.assign(between=between(facts.pairs, facts.samples))
     workspace.write("near_duplicate_pairs", facts.pairs, inputs=["scan", "samples"])
 
 
@@ -230,14 +231,6 @@ def _all_samples(workspace: Workspace, facts: Facts) -> pd.DataFrame:
     unread = sources[~sources["sample_id"].isin(facts.samples["sample_id"])]
     unread = unread.assign(label=_given_labels(workspace, unread))
     return conform("samples", pd.concat([facts.samples, unread]).sort_values("sample_id"))
-
-
-def _between(pairs: pd.DataFrame, samples: pd.DataFrame) -> pd.Series:
-    """The two splits of each pair, sorted: `test-train`; null where either has none."""
-    split = samples.set_index("sample_id")["split"]
-    a, b = pairs["sample_id_a"].map(split), pairs["sample_id_b"].map(split)
-    first, second = a.where(a.le(b), b), b.where(a.le(b), a)
-    return (first + "-" + second).where(a.notna() & b.notna(), None)
 
 
 def run_finder(workspace: Workspace, facts: Facts, name: str, finder: Finder) -> dict[str, int]:

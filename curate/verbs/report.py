@@ -40,7 +40,7 @@ def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFra
             row_problems=workspace.read("row_problems"),
             agreement=_if_made(workspace, AGREEMENT),
             annotators=_if_made(workspace, ANNOTATORS),
-            split_proof=workspace.read(SPLIT_PROOF)["text"],
+            split_proof=workspace.read(SPLIT_PROOF),
             balance=class_balance(samples["label"], tolerance=0.3),
             classes=_if_made(workspace, CLASS_REPORT),
             issues=issues,

@@ -292,7 +292,7 @@ def test_a_stopped_scan_goes_on_where_it_was(
 
 def killed_scan(sources: pd.DataFrame, store: Path, seconds: float) -> None:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["slow_scan"])  # torch is imported once
+    context.set_forkserver_preload(["curate.embed.scan"])  # torch is imported once
     begun = context.Event()
     process = context.Process(target=scan_slowly, args=(sources, store, begun))
     process.start()

@@ -67,3 +67,4 @@ def test_changes_are_counted_by_kind_and_by_pair_of_labels(bare: Callable[..., R
     assert view["diff"]["changes"] == {"relabelled": 3, "removed": 2}
     assert view["diff"]["relabelled"][0] == {"before": "cat", "after": "dog", "n": 2}
     assert view["diff"]["reasons"] == {"unlike the others": 2}
+    assert view["diff"]["other_reasons"] == 0

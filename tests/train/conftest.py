@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import timm
 import torch
 from sklearn.datasets import load_digits
 
@@ -60,14 +61,13 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 @pytest.fixture
 def tiny_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any backbone is timm's model for tests with weights drawn from seed 0: fast, and knows nothing."""
-    import timm
 
-    def create(name: str, *, num_classes: int = 0) -> torch.nn.Module:
+    def create(name: str, num_classes: int = 0, *, pretrained: bool = True) -> torch.nn.Module:
         with torch.random.fork_rng():
             torch.manual_seed(0)
             network = timm.create_model(TINY)
         network.reset_classifier(num_classes)
-        return network
+        return network.eval()
 
-    for preset in ("quick", "full"):
-        monkeypatch.setattr(f"curate.train.{preset}.create_backbone", create)
+    for module in ("embed.models", "train.full", "train.model"):
+        monkeypatch.setattr(f"curate.{module}.create_backbone", create)

@@ -13,6 +13,8 @@ import pytest
 import torch
 
 from curate.config import TrainOptions
+from curate.embed.look import resized
+from curate.embed.models import Embedder
 from curate.errors import CurateError, NotEnoughData
 from curate.train import arms
 from curate.train.compare import retrain
@@ -51,7 +53,7 @@ def test_true_labels_beat_wrong_ones_and_random_removal_does_not(digits: pd.Data
     after = before.copy()
     after.loc[wrong, "label"] = digits.loc[wrong, "label"]
     after = after.drop(index=wrong[::2])  # half of the wrong are corrected, half removed
-    options = TrainOptions(image_size=64, augmentation="none", preset="quick", device="cpu", folds=5)
+    options = TrainOptions(image_size=64, preset="quick", device="cpu", folds=5)
     found = retrain(before, after, tmp_path / "run", options=options)
     accuracy = {name: scores.accuracy for name, scores in found.scores.items()}
     assert found.verdict == "better"
@@ -109,10 +111,8 @@ class TestFiles:
     ) -> None:
         found = retrain(digits, digits, tmp_path, options=options)
         model, facts = load_model(tmp_path / "arms" / "after-0")
-        from curate.train.augment import Augment
-
-        test, plain = digits[digits["split"] == "test"], Augment("none", 32)
-        pixels = np.stack([plain(read_pixels(path, 32), path) for path in test["path"]])
+        paths = digits.loc[digits["split"] == "test", "path"]
+        pixels = np.stack([resized(read_pixels(path, 32), 32) for path in paths])
         with torch.inference_mode():
             chances = model(torch.from_numpy(pixels)).softmax(1).numpy()
         recorded = found.predictions.query("arm == 'after'")[[f"p_{name}" for name in facts["classes"]]]
@@ -185,10 +185,8 @@ class TestResuming:
         self, digits: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[int] = []
-        from curate.train import quick
-
-        forward = quick._forward
-        monkeypatch.setattr(quick, "_forward", lambda net, x, device: (seen.append(len(x)), forward(net, x, device))[1])
+        embed = Embedder.embed
+        monkeypatch.setattr(Embedder, "embed", lambda self, x: (seen.append(len(x)), embed(self, x))[1])
         with monkeypatch.context() as patch:
             interrupt(patch, after_epochs=1)
             with pytest.raises(KeyboardInterrupt):
