@@ -20,6 +20,7 @@ GREY = (0.299, 0.587, 0.114)
 ZOOM = (0.55, 1.8)  # beyond, two 32-pixel thumbnails share too little to compare
 SHIFT = 0.6  # largest shift, half widths
 NOISE = 2.0  # grey levels; weaker structure than this counts as no structure
+SLOPE_NOISE = 0.3  # the same for slopes divided by the root of their size
 STEPS = (8, 8, 8, 16, 16, 16)  # the resolution of each step of the alignment, pixels
 
 
@@ -80,8 +81,8 @@ def agreement(first: Pictures, second: Pictures, pose: Tensor) -> Tensor:
     coarse, half_seen = functional.avg_pool2d(fine, 2), functional.avg_pool2d(seen, 2).eq(1).float()
     found = (
         correlation(first.colours, *warp(second.colours, pose))
-        + correlation(*_gradients(first.brightness[32], fine, seen), centred=False)
-        + correlation(*_gradients(first.brightness[16], coarse, half_seen), centred=False)
+        + _cosine(*_gradients(first.brightness[32], fine, seen), SLOPE_NOISE)
+        + _cosine(*_gradients(first.brightness[16], coarse, half_seen), SLOPE_NOISE)
     )
     covered = seen.mean((1, 2, 3))  # of the first picture; in pixels of the second it may be all of that one
     return found.clamp_min(0) / 3 * torch.maximum(covered, covered * pose[:, 0] * pose[:, 1]).clamp_max(1).sqrt()
@@ -98,15 +99,19 @@ def warp(pictures: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
     return sampled, (inside_y[:, :, None] * inside_x[:, None, :])[:, None]
 
 
-def correlation(one: Tensor, two: Tensor, mask: Tensor, *, centred: bool = True) -> Tensor:
-    """(m,) correlation of (m, c, h, w) values inside (m, 1, h, w) masks, near 0 where they are but noise."""
-    if centred:
-        weight = mask.sum((-1, -2), keepdim=True).clamp_min(1)
-        one = one - (one * mask).sum((-1, -2), keepdim=True) / weight
-        two = two - (two * mask).sum((-1, -2), keepdim=True) / weight
+def correlation(one: Tensor, two: Tensor, mask: Tensor) -> Tensor:
+    """(m,) correlation of (m, c, h, w) values, each channel about its mean inside the (m, 1, h, w) mask."""
+    weight = mask.sum((-1, -2), keepdim=True).clamp_min(1)
+    one = one - (one * mask).sum((-1, -2), keepdim=True) / weight
+    two = two - (two * mask).sum((-1, -2), keepdim=True) / weight
+    return _cosine(one, two, mask, NOISE**2)
+
+
+def _cosine(one: Tensor, two: Tensor, mask: Tensor, noise: float) -> Tensor:
+    """(m,) cosine of (m, c, h, w) values inside the mask, near 0 where their mean square is less than `noise`."""
     one, two = (one * mask).flatten(1), (two * mask).flatten(1)
-    noise = NOISE**2 * one.shape[1] / mask[0].numel() * mask.flatten(1).sum(1)
-    return (one * two).sum(1) / ((one.square().sum(1) + noise) * (two.square().sum(1) + noise)).sqrt().clamp_min(1e-6)
+    floor = noise * one.shape[1] / mask[0].numel() * mask.flatten(1).sum(1) + 1e-6
+    return (one * two).sum(1) / ((one.square().sum(1) + floor) * (two.square().sum(1) + floor)).sqrt()
 
 
 def _sampling(zoom: Tensor, shift: Tensor, n: int) -> tuple[Tensor, Tensor]:

@@ -116,7 +116,8 @@ def class_overlap(samples: pd.DataFrame, prediction: Prediction) -> pd.DataFrame
     code = _codes(samples, prediction)
     present = np.unique(code[code >= 0])
     names = np.asarray(prediction.classes, dtype=object)[present]
-    given = np.stack([prediction.pred_probs[code == c].mean(axis=0)[present] for c in present])  # (C, C)
+    rows = np.argsort(samples["sample_id"].to_numpy(str))  # one order of summing, whatever the order of the table
+    given = np.stack([prediction.pred_probs[rows[code[rows] == c]].mean(axis=0)[present] for c in present])  # (C, C)
     a, b = np.triu_indices(len(present), k=1)
     mixed, own = given[a, b] + given[b, a], given[a, a] + given[b, b]
     overlap = np.minimum(2 * mixed / np.maximum(mixed + own, 1e-12), 1)

@@ -229,7 +229,9 @@ def _spans_nearby(lists: _Lists, number: int, looked_at: int) -> list[slice]:
     return [slice(int(lists.starts[i]), int(lists.starts[i + 1])) for i in near]
 
 
-def _rescored(embeddings: np.ndarray, rows: np.ndarray, candidates: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def _rescored(
+    embeddings: np.ndarray, rows: np.ndarray, candidates: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The k best of (rows, m) candidates by the full embeddings; the rows of a list share most of theirs."""
     import faiss
 

@@ -25,7 +25,8 @@ def weak_groups(samples: pd.DataFrame, correct: np.ndarray) -> tuple[pd.DataFram
         given the benefit of three standard errors); worst first
     worst : (n,) the row of `groups` that is the worst which each sample is in
     """
-    names, codes = [], []
+    names: list[str] = []
+    codes = []
     for name, of_sample in _partitions(samples).items():
         code, values = pd.factorize(of_sample.to_numpy(dtype=object), sort=True)
         codes.append(np.where(code >= 0, code + len(names), -1))

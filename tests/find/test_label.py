@@ -1,0 +1,109 @@
+"""Label errors: planted noise is found no worse than by cleanlab's usual recipe, and counted about right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from curate.config import FindOptions
+from curate.errors import NotEnoughData
+from curate.find.label import find_label
+from curate.find.predict import predict
+from curate.schema import validate_issues
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """1,797 digits as unit vectors, 15% of the labels wrong: embeddings, labels, which are wrong, the truth."""
+    digits = load_digits()
+    rng = np.random.default_rng(0)
+    embeddings = digits.data / np.linalg.norm(digits.data, axis=1, keepdims=True)
+    wrong = rng.random(len(digits.target)) < 0.15
+    given = np.where(wrong, (digits.target + rng.integers(1, 10, len(wrong))) % 10, digits.target)
+    return embeddings.astype(np.float16), pd.Series(given.astype(str)), wrong, digits.target.astype(str)
+
+
+@pytest.fixture(scope="module")
+def found(noisy):
+    embeddings, given, _, _ = noisy
+    samples = pd.DataFrame({"sample_id": [f"{i:04d}" for i in range(len(given))], "label": given})
+    prediction = predict(embeddings, given, np.arange(len(given)))
+    return prediction, find_label(samples, prediction)
+
+
+def cleanlab_recipe(embeddings: np.ndarray, given: pd.Series) -> np.ndarray:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import cross_val_predict
+
+    model = LogisticRegression(max_iter=1000)
+    probabilities = cross_val_predict(model, embeddings.astype(np.float32), given, cv=5, method="predict_proba")
+    return probabilities[np.arange(len(given)), given.astype(int)]
+
+
+def test_wrong_labels_rank_no_worse_than_by_cleanlabs_recipe(noisy, found):
+    embeddings, given, wrong, _ = noisy
+    _, table = found
+    recipe = cleanlab_recipe(embeddings, given)
+    assert roc_auc_score(wrong, -table["label_score"]) >= roc_auc_score(wrong, -recipe)
+    assert average_precision_score(wrong, -table["label_score"]) >= average_precision_score(wrong, -recipe)
+    assert roc_auc_score(wrong, -table["label_score"]) > 0.98
+
+
+def test_the_number_of_wrong_labels_is_estimated_and_suggestions_are_right(noisy, found):
+    _, _, wrong, truth = noisy
+    _, table = found
+    assert table["label_probability"].sum() == pytest.approx(wrong.sum(), rel=0.15)
+    flagged = table["is_label_issue"].to_numpy()
+    assert (flagged & wrong).sum() / wrong.sum() > 0.85
+    assert (flagged & wrong).sum() / flagged.sum() > 0.9
+    both = flagged & wrong
+    assert (table["suggested_label"].to_numpy()[both] == truth[both]).mean() > 0.95
+
+
+def test_the_table_follows_the_schema(found):
+    prediction, table = found
+    validate_issues(["label"], table)
+    np.testing.assert_allclose(prediction.pred_probs.sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_order_of_rows_does_not_matter(noisy, found):
+    embeddings, given, _, _ = noisy
+    order = np.random.default_rng(3).permutation(len(given))
+    moved = predict(embeddings[order], given.iloc[order].reset_index(drop=True), order)
+    np.testing.assert_allclose(moved.pred_probs, found[0].pred_probs[order], atol=2e-3)
+
+
+def test_a_sample_is_never_predicted_from_its_own_duplicate():
+    """Every picture twice under one random label: who peeks at the twin is always right, who doesn't is not."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(150, 32)).astype(np.float32)
+    vectors = np.repeat(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), 2, axis=0)
+    labels = pd.Series(np.repeat(rng.choice(["a", "b"], 150), 2))
+    apart, together = (predict(vectors, labels, groups) for groups in (np.arange(300), np.arange(300) // 2))
+    accuracy = [(p.classes[p.pred_probs.argmax(1)] == labels).mean() for p in (apart, together)]
+    assert accuracy[1] < 0.65 < accuracy[0]
+
+
+def test_samples_without_a_label_get_a_first_guess_and_no_score(noisy):
+    embeddings, given, _, truth = noisy
+    some = given.where(np.arange(len(given)) % 10 != 0, None)
+    samples = pd.DataFrame({"sample_id": [f"{i:04d}" for i in range(len(given))], "label": some})
+    table = find_label(samples, predict(embeddings, some, np.arange(len(given))))
+    unlabelled = some.isna().to_numpy()
+    assert table.loc[unlabelled, "label_score"].isna().all() and not table.loc[unlabelled, "is_label_issue"].any()
+    assert (table["suggested_label"].to_numpy()[unlabelled] == truth[unlabelled]).mean() > 0.9
+
+
+def test_a_class_of_one_sample_is_no_crash(noisy):
+    embeddings, given, _, _ = noisy
+    some = given.copy()
+    some.iloc[5] = "alone"
+    assert "alone" in predict(embeddings, some, np.arange(len(given)), options=FindOptions(folds=5)).classes
+
+
+def test_one_class_is_not_enough():
+    with pytest.raises(NotEnoughData, match="only the class 'cat'"):
+        predict(np.eye(4), pd.Series(["cat"] * 4), np.arange(4))
