@@ -41,8 +41,8 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## measure detection, speed and scale on the bench images
-	$(BIN)/python tests/benchmarks/run.py
+bench: $(STAMP)  ## the loop on real images, scored against the truth
+	$(BIN)/python tests/benchmarks/loop.py
 
 clean:  ## remove the virtual environment and caches, never a workspace
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist *.egg-info

@@ -1,1 +1,1 @@
-"""embed"""
+"""Pixels become numbers: each original file is opened once, here. See docs/embed.md."""

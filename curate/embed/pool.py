@@ -15,7 +15,7 @@ class StagePool(nn.Module):
     These networks end in a narrow map that one more convolution blows up to 1,280 features for the classifier.
     Means and standard deviations over the pixels of the last stages (from stride 16 on), each part of length
     one, tell more about a picture for less work: of 32-pixel images at 96, a linear probe recognises as many as
-    it does from the classifier's features at 224, and a quarter more near-duplicates rank among the first 1,000
+    it does from the classifier's features at 224, and a third more near-duplicates rank among the first 300
     pairs (docs/embed.md).
     """
 

@@ -1,7 +1,7 @@
 """The same network, faster: what can be worked out once, before the first image, is.
 
-On a CPU, folding and padding together bring a quarter more images a second to EfficientNet-Lite0 at 96 pixels,
-and the memory allocator's settings two to four times as many at 224 (docs/embed.md says how it was measured).
+On a CPU, folding and padding together bring EfficientNet-Lite0 a quarter more images a second at 96 pixels;
+docs/embed.md tells what each step brings, and where that was measured.
 """
 
 from __future__ import annotations

@@ -36,7 +36,9 @@ class Pictures:
         """From (m, 32, 32, 3) uint8."""
         rgb = torch.from_numpy(np.ascontiguousarray(thumbs)).permute(0, 3, 1, 2).float()
         grey = torch.einsum("mchw,c->mhw", rgb, torch.tensor(GREY))[:, None]
-        return cls({side: functional.avg_pool2d(grey, 32 // side) for side in (32, 16, 8)}, functional.avg_pool2d(rgb, 2))
+        return cls(
+            {side: functional.avg_pool2d(grey, 32 // side) for side in (32, 16, 8)}, functional.avg_pool2d(rgb, 2)
+        )
 
     def __len__(self) -> int:
         return len(self.colours)

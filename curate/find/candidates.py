@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from curate.find.neighbors import Neighbors, nearest
+from curate.find.neighbors import nearest
 
 TINY = 8  # pixels, square
 FLAT = 1.0  # grey levels; a thumbnail that varies less has nothing to compare
@@ -33,7 +33,8 @@ class Candidates:
     cosine : cosine similarity of the embeddings
     turn : 0 as they are; 1 to 3 quarter turns anticlockwise; 4 to 7 the same of the mirrored first picture
     chance : mean of what `look` and `cosine` reach by chance, each the mean of the two samples'
-    evidence : how far beyond chance look and cosine are: 0 chance, 1 the same picture
+    meaning : how far beyond chance the cosine is: 0 chance, 1 the same picture
+    evidence : the mean of that and of the same for the look
     """
 
     a: np.ndarray
@@ -42,6 +43,7 @@ class Candidates:
     cosine: np.ndarray
     turn: np.ndarray
     chance: np.ndarray
+    meaning: np.ndarray
     evidence: np.ndarray
 
     def __getitem__(self, chosen: np.ndarray) -> Candidates:
@@ -72,7 +74,7 @@ def find_candidates(
     chance_look, chance_cosine = _chance(tiny, reference, mirrored=True), _chance(embeddings, reference)
     by_chance = (chance_look[a] + chance_look[b]) / 2, (chance_cosine[a] + chance_cosine[b]) / 2
     beyond = [(found - chance) / (1 - chance) for found, chance in zip((look, cosine), by_chance, strict=True)]
-    return Candidates(a, b, look, cosine, turn, sum(by_chance) / 2, sum(beyond) / 2)
+    return Candidates(a, b, look, cosine, turn, sum(by_chance) / 2, beyond[1], sum(beyond) / 2)
 
 
 def reference_rows(hashes: np.ndarray) -> np.ndarray:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from curate.config import FindOptions
-from curate.find.predict import Prediction
 from curate.find.shortcuts import shortcuts
 from curate.find.weak_groups import weak_groups
 from curate.ingest.splits import class_balance
+
+if TYPE_CHECKING:
+    from curate.find.predict import Prediction
 
 OVERLAP = 0.5  # score: half of what two classes may share at most
 WEAK = 0.8  # score: a fifth less accurate than all

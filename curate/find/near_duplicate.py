@@ -8,7 +8,7 @@ import pandas as pd
 from curate.find.neighbors import Neighbors
 from curate.schema import conform
 
-NEAR = 0.5  # similarity from which a pair is taken for the same shot
+NEAR = 0.6  # similarity from which a pair is taken for the same shot
 WORTH_A_LOOK = 0.25  # evidence from which a candidate pair is laid over pixel by pixel
 VERIFIED_PER_SAMPLE = 3  # at most, so that cost stays linear where all pictures are alike
 
@@ -28,8 +28,8 @@ def duplicate_pairs(
     Returns
     -------
     Table PAIRS, most similar first. `exact` are files of the same bytes (similarity 1; each copy is paired with
-    the first by name in each split, not with all others); `near` are all candidates that were compared pixel by pixel, also those
-    below `NEAR`, so that the threshold can be moved without computing again.
+    the first by name in each split, not with all others); `near` are all candidates that were compared pixel
+    by pixel, also those below `NEAR`, so that the threshold can be moved without computing again.
     """
     pairs = pd.concat([_exact(samples), _near(samples, embeddings, neighbors, thumbs)], ignore_index=True)
     pairs = pairs.assign(between=between(pairs, samples))

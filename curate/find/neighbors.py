@@ -192,7 +192,7 @@ def _make_lists(reduced: np.ndarray) -> _Lists:
     return _Lists(
         order=order,
         starts=np.append(starts, len(order)),
-        centres=kmeans.centroids[belongs[starts]],
+        centres=np.asarray(kmeans.centroids)[belongs[starts]],
         reduced=torch.from_numpy(reduced[order]),
     )
 
@@ -240,7 +240,7 @@ def _rescored(
     place = np.ascontiguousarray(place.reshape(candidates.shape), dtype=np.int64)
     D = np.empty(candidates.shape, np.float32)
     pointers = (faiss.swig_ptr(array) for array in (D, query, base, place))
-    faiss.fvec_inner_products_by_idx(*pointers, query.shape[1], *candidates.shape)
+    faiss.fvec_inner_products_by_idx(*pointers, query.shape[1], *candidates.shape)  # type: ignore[attr-defined]
     best = np.argpartition(-D, k - 1, axis=1)[:, :k]
     return _ordered(np.take_along_axis(D, best, 1), np.take_along_axis(candidates, best, 1))
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import linalg
 from scipy.special import expit
 
-from curate.find.neighbors import Neighbors
 from curate.find.typicality import Fit, fit_typical, squared_distances
+
+if TYPE_CHECKING:
+    from curate.find.neighbors import Neighbors
 
 FEWEST = 20  # samples; among fewer there is no telling what is usual
 REFERENCE = 10_000  # samples that stand for all: cost stays linear in the number of samples

@@ -1,4 +1,4 @@
-"""The whole loop on real images with real human labels, scored against the truth. Run: make bench-loop
+"""The whole loop on real images with real human labels, scored against the truth. Run: make bench
 
 Reads the bench beside the checkout (cifar10n-dev), keeps everything under --out, prints one table. Truth is
 used for scoring alone. `--annotators 1` makes the single-label set, 2 the double annotation, 3 all.

@@ -1,0 +1,180 @@
+"""How well duplicates are found, on real images. Run: python tests/benchmarks/duplicate_quality.py near|copies
+
+near    recall of the test-train pairs that people judged the same shot, among the first pairs returned, for
+        several input sizes of the embedder, beside plain cosine
+copies  recall of copies that users meet, made from photographs, at one false pair in about 10,000 images,
+        beside plain cosine and, where imagededup can be imported, its hashes
+
+Reads the bench beside the checkout. Truth is used for scoring alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from photo_copies import COPIES
+from PIL import Image
+
+from curate.config import EmbedOptions
+from curate.embed.look import resized
+from curate.embed.models import load_embedder
+from curate.embed.store import THUMB
+from curate.find.near_duplicate import duplicate_pairs
+from curate.find.neighbors import nearest
+
+BENCH = Path(__file__).parents[3] / "shared" / "bench"
+BUDGETS = (300, 1000, 3000)
+NEIGHBORS = 50
+HASHES = ("PHash", "DHash", "AHash", "WHash")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("near", "copies"))
+    parser.add_argument("--sizes", type=int, nargs="+", default=[96, 128, 160, 224])
+    given = parser.parse_args()
+    table = near_table(given.sizes) if given.what == "near" else copies_table()
+    print(table.to_string(float_format="{:.2f}".format))
+
+
+# ---- near pairs that people judged -----------------------------------------------------------------
+
+
+def near_table(sizes: list[int]) -> pd.DataFrame:
+    folder = BENCH / "cifar10n-dev"
+    samples = pd.read_csv(folder / "samples.csv").rename(columns={"image": "sample_id"})
+    truth = pd.read_csv(folder / "truth_near_duplicates.csv").query("between == 'test-train' and judgment == 'near'")
+    wanted = {frozenset(pair) for pair in zip(truth["image_a"], truth["image_b"], strict=True)}
+    with tarfile.open(folder / "images.tar") as archive:
+        files = {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}
+    pictures = [np.asarray(Image.open(io.BytesIO(files[name])).convert("RGB")) for name in samples["sample_id"]]
+    samples["sha256"] = [hashlib.sha256(files[name]).hexdigest() for name in samples["sample_id"]]
+    rows = {}
+    for size in sizes:
+        pairs = compare(samples, pictures, size)
+        rows[f"curate, {size} px"] = recalls(pairs, wanted)
+        rows[f"cosine, {size} px"] = recalls(pairs.attrs["by_cosine"], wanted)
+    return pd.DataFrame(rows, index=list(BUDGETS)).T
+
+
+def compare(samples: pd.DataFrame, pictures: list[np.ndarray], size: int) -> pd.DataFrame:
+    """PAIRS of the pictures; the attribute `by_cosine` holds neighbours ranked by cosine alone."""
+    embeddings = embed(pictures, size)
+    neighbors = nearest(embeddings, NEIGHBORS)
+    thumbs = np.stack([resized(picture, THUMB) for picture in pictures])
+    pairs = duplicate_pairs(samples, embeddings, neighbors, thumbs)
+    pairs.attrs["by_cosine"] = by_cosine(samples, neighbors.D, neighbors.I)
+    return pairs
+
+
+def by_cosine(samples: pd.DataFrame, D: np.ndarray, I: np.ndarray) -> pd.DataFrame:  # noqa: E741
+    a, b = np.repeat(np.arange(len(I)), I.shape[1]), I.ravel()
+    pairs = pd.DataFrame({"a": np.minimum(a, b), "b": np.maximum(a, b), "similarity": D.ravel()})
+    pairs = pairs.drop_duplicates(["a", "b"]).sort_values("similarity", ascending=False, kind="stable")
+    ids, splits = samples["sample_id"].to_numpy(), samples["split"].to_numpy()
+    pairs["between"] = np.where(splits[pairs["a"]] != splits[pairs["b"]], "test-train", "same")
+    return pairs.assign(sample_id_a=ids[pairs["a"]], sample_id_b=ids[pairs["b"]])
+
+
+def recalls(pairs: pd.DataFrame, wanted: set[frozenset[str]]) -> list[float]:
+    """Share of the wanted pairs among the first test-train pairs, for each budget."""
+    across = pairs[pairs["between"] == "test-train"]
+    found = [frozenset(pair) in wanted for pair in zip(across["sample_id_a"], across["sample_id_b"], strict=True)]
+    return [sum(found[:budget]) / len(wanted) for budget in BUDGETS]
+
+
+def embed(pictures: list[np.ndarray], size: int) -> np.ndarray:
+    embedder = load_embedder(EmbedOptions(image_size=size), [])
+    parts = [
+        embedder.embed(np.stack([resized(picture, size) for picture in pictures[start : start + 64]]))
+        for start in range(0, len(pictures), 64)
+    ]
+    return np.concatenate(parts).astype(np.float16)
+
+
+# ---- copies that users meet ------------------------------------------------------------------------
+
+
+def copies_table() -> pd.DataFrame:
+    """Each photograph beside one copy of it; in as many rounds as there are kinds, so that all get each kind.
+
+    19 rounds of 512 images are 9,728 images: the threshold of each method lets one false pair pass in all.
+    """
+    photos = read_photos()
+    kinds = list(COPIES)
+    variants = {"original": photos} | {
+        kind: [COPIES[kind](photo, np.random.default_rng(i)) for i, photo in enumerate(photos)] for kind in kinds
+    }
+    arrays = {kind: [np.asarray(picture) for picture in pictures] for kind, pictures in variants.items()}
+    embeddings = {kind: embed(pictures, 224) for kind, pictures in arrays.items()}
+    scores: dict[str, list[pd.DataFrame]] = {}
+    for shift in range(len(kinds)):
+        chosen = [kinds[(i + shift) % len(kinds)] for i in range(len(photos))]
+        pictures = arrays["original"] + [arrays[kind][i] for i, kind in enumerate(chosen)]
+        vectors = np.concatenate([embeddings["original"], [embeddings[kind][i] for i, kind in enumerate(chosen)]])
+        for method, pairs in round_scores(pictures, vectors).items():
+            scores.setdefault(method, []).append(
+                pairs.assign(kind=np.array(chosen, dtype=object)[pairs["a"] % len(photos)])
+            )
+        print(f"round {shift + 1} of {len(kinds)}", file=sys.stderr)
+    return pd.DataFrame({method: recall_by_kind(pd.concat(parts), len(photos)) for method, parts in scores.items()})
+
+
+def round_scores(pictures: list[np.ndarray], vectors: np.ndarray) -> dict[str, pd.DataFrame]:
+    """For each method, pairs `a, b, similarity` of one round; a is an original and b - a the number of photos."""
+    n = len(pictures)
+    names = [f"{i:04d}" for i in range(n)]
+    hashes = [hashlib.sha256(picture.tobytes()).hexdigest() for picture in pictures]
+    samples = pd.DataFrame({"sample_id": names, "sha256": hashes, "split": [None] * n})
+    thumbs = np.stack([resized(picture, THUMB) for picture in pictures])
+    pairs = duplicate_pairs(samples, vectors, nearest(vectors, NEIGHBORS), thumbs)
+    ours = pairs.assign(a=pairs["sample_id_a"].astype(int), b=pairs["sample_id_b"].astype(int))
+    full = vectors.astype(np.float32)
+    return {"curate": ours[["a", "b", "similarity"]], "cosine": all_pairs(full @ full.T), **hash_scores(pictures)}
+
+
+def all_pairs(similarity: np.ndarray) -> pd.DataFrame:
+    a, b = np.triu_indices(len(similarity), 1)
+    return pd.DataFrame({"a": a, "b": b, "similarity": similarity[a, b]})
+
+
+def hash_scores(pictures: list[np.ndarray]) -> dict[str, pd.DataFrame]:
+    try:
+        from imagededup import methods
+    except ImportError:
+        return {}
+    scores = {}
+    for name in HASHES:
+        hasher = getattr(methods, name)(verbose=False)
+        bits = np.array([[int(bit) for bit in f"{int(hasher.encode_image(image_array=p), 16):064b}"] for p in pictures])
+        signs = 2 * bits - 1
+        scores[f"imagededup {name}"] = all_pairs(signs @ signs.T / signs.shape[1])
+    return scores
+
+
+def recall_by_kind(pairs: pd.DataFrame, n_photos: int) -> pd.Series:
+    """Share of the copies of each kind whose pair scores above the second-best false pair."""
+    true = (pairs["b"] - pairs["a"]).eq(n_photos)
+    threshold = pairs.loc[~true, "similarity"].nlargest(2).min()
+    found = pairs[true & pairs["similarity"].gt(threshold)].groupby("kind").size()
+    return found.reindex(list(COPIES), fill_value=0) / n_photos
+
+
+def read_photos() -> list[Image.Image]:
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(BENCH / "photos-256.tar") as archive:
+            archive.extractall(folder, filter="data")
+        files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        return [Image.open(path).convert("RGB") for path in files]
+
+
+if __name__ == "__main__":
+    main()

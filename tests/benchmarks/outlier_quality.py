@@ -1,0 +1,160 @@
+"""How well intruders are told from the bench images. Run: python tests/benchmarks/outlier_quality.py [--out .bench]
+
+Mixes handwritten digits (scikit-learn), crops of photographs and drawings into the 10,000 CIFAR images of the bench,
+and one class into another; prints AUROC / average precision of each score, what is flagged, and seconds. The
+mean distance to the 10 and to the 500 nearest of all samples stands beside ours for comparison.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw
+from sklearn.datasets import load_digits
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from curate.config import EmbedOptions
+from curate.embed.look import resized
+from curate.embed.models import load_embedder
+from curate.find.neighbors import Neighbors, nearest
+from curate.find.outlier import find_outlier
+
+BENCH = Path(__file__).parents[3] / "shared" / "bench"
+SIZE = 128  # pixels embedded
+SCORES = ("outlier_score", "typicality_score", "neighbor_score", "isolation_forest_score")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path(".bench"), help="keeps the embeddings")
+    parser.add_argument("--times", type=int, default=0, help="instead, time the finder on this many samples")
+    given = parser.parse_args()
+    embedded = dict(np.load(_embedded(given.out)))
+    if given.times:
+        print(time_of(embedded["bench"], given.times))
+        return
+    rows = [score(name, base, intruders) for name, base, intruders in mixes(embedded)]
+    print(pd.DataFrame(rows).to_string(index=False))
+
+
+def mixes(embedded: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, what belongs, what does not."""
+    bench, label = embedded["bench"], embedded["label"]
+
+    def some(kind: str, n: int) -> np.ndarray:
+        rows = bench[label == kind] if kind in label else embedded[kind]
+        return rows[np.random.default_rng(n).permutation(len(rows))[:n]]
+
+    yield "100 digits, 100 crops", bench, np.concatenate([some("digits", 100), some("crops", 100)])
+    yield (
+        "100 digits, 100 crops, 100 texts",
+        bench,
+        np.concatenate([some(k, 100) for k in ("digits", "crops", "texts")]),
+    )
+    yield "23 scattered", bench, np.concatenate([some("digits", 8), some("crops", 8), some("texts", 7)])
+    yield "among 500: 10 digits, 10 crops", bench[::20], np.concatenate([some("digits", 10), some("crops", 10)])
+    yield "cats: 40 ships", bench[label == "cat"], some("ship", 40)
+    yield "cars: 40 trucks", bench[label == "automobile"], some("truck", 40)
+    yield "digits: 30 crops, 30 CIFAR", embedded["digits"], np.concatenate([some("crops", 30), some("frog", 30)])
+
+
+def score(name: str, base: np.ndarray, intruders: np.ndarray) -> dict[str, object]:
+    embeddings = np.concatenate([base, intruders])
+    truth = np.arange(len(embeddings)) >= len(base)
+    neighbors = nearest(embeddings, 500)
+    found, seconds = _found(embeddings, neighbors)
+    row: dict[str, object] = {"mix": name}
+    for k in (10, 500):
+        row[f"{k} neighbours"] = _quality(truth, 1 - neighbors.D[:, :k].mean(axis=1))
+    row |= {column.removesuffix("_score"): _quality(truth, 1 - found[column]) for column in SCORES}
+    flagged = found["is_outlier_issue"].to_numpy()
+    row["flagged right"], row["wrong"] = int((flagged & truth).sum()), int((flagged & ~truth).sum())
+    row["groups"], row["s"] = found["group_id"].nunique(), round(seconds, 1)
+    return row
+
+
+def time_of(bench: np.ndarray, n: int) -> str:
+    """Seconds on `n` samples: the bench over and over, a little moved each time."""
+    noise = np.random.default_rng(0).normal(scale=0.004, size=(n, bench.shape[1])).astype(np.float32)
+    rows = bench[np.arange(n) % len(bench)] + noise
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    one = Neighbors(np.ones((n, 1), np.float32), np.roll(np.arange(n, dtype=np.int32), 1)[:, None], "not searched")
+    return f"{n:,} × {bench.shape[1]}: {_found(rows.astype(np.float16), one)[1]:.1f} s"
+
+
+def _found(embeddings: np.ndarray, neighbors: Neighbors) -> tuple[pd.DataFrame, float]:
+    samples = pd.DataFrame({"sample_id": [f"{i:07d}" for i in range(len(embeddings))], "label": None})
+    started = time.perf_counter()
+    return find_outlier(samples, embeddings, neighbors), time.perf_counter() - started
+
+
+def _quality(truth: np.ndarray, badness: np.ndarray | pd.Series) -> str:
+    return f"{roc_auc_score(truth, badness):.3f} / {average_precision_score(truth, badness):.2f}"
+
+
+def _embedded(out: Path) -> Path:
+    """Embeddings of the bench images and of the intruders, made once."""
+    file = out / f"outliers-{SIZE}.npz"
+    if not file.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        embedder = load_embedder(EmbedOptions(image_size=SIZE), [])
+        pictures, labels = bench_pictures()
+        kinds = {"bench": pictures, "digits": digits(), "crops": crops(), "texts": texts()}
+        embedded = {
+            kind: embedder.embed(np.stack([resized(p, SIZE) for p in some])).astype(np.float16)
+            for kind, some in kinds.items()
+        }
+        np.savez(file, label=labels, **embedded)
+    return file
+
+
+def bench_pictures() -> tuple[list[np.ndarray], np.ndarray]:
+    folder = BENCH / "cifar10n-dev"
+    truth = pd.read_csv(folder / "truth_labels.csv").set_index("image")["label"]
+    with tarfile.open(folder / "images.tar") as archive:
+        members = sorted((m for m in archive.getmembers() if m.isfile()), key=lambda m: m.name)
+        pictures = [_opened(archive.extractfile(member)) for member in members]  # type: ignore[arg-type]
+    return pictures, truth[[member.name for member in members]].to_numpy(str)
+
+
+def digits() -> list[np.ndarray]:
+    small = (load_digits().images * 15.9).astype(np.uint8)
+    return [np.asarray(Image.fromarray(d).resize((32, 32), Image.Resampling.BICUBIC).convert("RGB")) for d in small]
+
+
+def crops(side: int = 64) -> list[np.ndarray]:
+    """One random crop of each photograph, brought to 32 pixels."""
+    random, found = np.random.default_rng(0), []
+    with tarfile.open(BENCH / "photos-256.tar") as archive:
+        for member in sorted((m for m in archive.getmembers() if m.isfile()), key=lambda m: m.name):
+            photo = _opened(archive.extractfile(member))  # type: ignore[arg-type]
+            top, left = (random.integers(0, size - side + 1) for size in photo.shape[:2])
+            piece = Image.fromarray(photo[top : top + side, left : left + side])
+            found.append(np.asarray(piece.resize((32, 32), Image.Resampling.BICUBIC)))
+    return found
+
+
+def texts() -> list[np.ndarray]:
+    random, found = np.random.default_rng(0), []
+    for _ in range(150):
+        page = Image.new("RGB", (64, 64), tuple(random.integers(180, 256, 3).tolist()))
+        for line in range(5):
+            words = "".join(random.choice(list("abcdefghij klmnop"), 10))
+            ImageDraw.Draw(page).text((2, 2 + 12 * line), words, fill=tuple(random.integers(0, 80, 3).tolist()))
+        found.append(np.asarray(page.resize((32, 32), Image.Resampling.BICUBIC)))
+    return found
+
+
+def _opened(file: io.BufferedReader) -> np.ndarray:
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+if __name__ == "__main__":
+    main()
