@@ -232,7 +232,10 @@ def _cell(value: Any) -> str:
 @main.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option(
-    "--annotations", type=click.Path(path_type=Path), help="Who called what: long or wide; CSV/Parquet/JSONL."
+    "--annotations",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Who called what, long or wide; CSV, Parquet, JSONL. May repeat: later files answer again.",
 )
 @click.option(
     "--image-root", type=click.Path(path_type=Path), help="Where a manifest's paths start; default: its folder."
@@ -428,15 +431,15 @@ def decide(
     """
     from curate.verbs.decide import decide_by_threshold, decide_from_file
 
+    by_rule = bool(issue and action and above is not None)
+    if bool(file) == by_rule or (file and (issue or action or above is not None)):
+        raise click.UsageError("give a FILE, or --issue with --above and --action")
     workspace = _open(root)
-    if file and (issue or above is not None or action):
-        raise click.UsageError("give a FILE, or --issue with --above and --action, not both")
     if file:
         summary = decide_from_file(workspace, file, reviewer=reviewer, reason=reason, new_classes=allow_new_classes)
-    elif issue and above is not None and action:
-        summary = decide_by_threshold(workspace, issue, above, action, reviewer=reviewer, reason=reason)
     else:
-        raise click.UsageError("give a FILE, or --issue with --above and --action")
+        assert issue and action and above is not None
+        summary = decide_by_threshold(workspace, issue, above, action, reviewer=reviewer, reason=reason)
     click.echo(summary.to_text())
     if len(summary.problems) and not summary.recorded:
         sys.exit(1)

@@ -41,7 +41,7 @@ class AnnotationOptions:
 class FindOptions:
     """What the finders look for; thresholds of the default flags are in each finder's file."""
 
-    neighbors: int = 500  # intruders that resemble each other hide from small k
+    neighbors: int = 50  # kept per sample
     folds: int = 5
     imbalance: float = 0.30  # classes whose counts differ by more than this share are named
     seed: int = 0

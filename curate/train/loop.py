@@ -72,7 +72,8 @@ def fit(
     -----
     The result repeats exactly on a CPU with the same seed and number of threads, resumed or not.
     """
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    own_randomness = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    with own_randomness, _memory_explained(recipe, device):
         training = _Training(model, recipe, device)
         if checkpoint is not None:
             training.restore(checkpoint, fingerprint)
@@ -110,6 +111,18 @@ def torch_threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(usual)
+
+
+@contextmanager
+def _memory_explained(recipe: Recipe, device: torch.device) -> Iterator[None]:
+    """A smaller batch would be another recipe, so it is the user's to choose."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise CurateError(
+            f"{device} has too little memory for {recipe.batch_size} images of {recipe.image_size} px at once",
+            do=f"--batch-size {max(2, recipe.batch_size // 2)}",
+        ) from error
 
 
 class _Training:
