@@ -36,7 +36,8 @@ def tables() -> str:
 
 
 def _help(command: click.Command, name: str) -> str:
-    with click.Context(command, info_name=name, max_content_width=100, terminal_width=100) as context:
+    settings = {**main.context_settings, "max_content_width": 100, "terminal_width": 100}
+    with click.Context(command, info_name=name, **settings) as context:
         return f"```\n{command.get_help(context)}\n```\n"
 
 

@@ -40,7 +40,7 @@ def main() -> None:
         print(f"\n{name}: {time.perf_counter() - started:.0f} s\n{found.to_text()}")
         if len(found.pred_probs):
             print(
-                f"out-of-fold predictions of the training images: {out_of_fold_accuracy(found.pred_probs, truth):.3f} right"
+                f"out-of-fold predictions: {out_of_fold_accuracy(found.pred_probs, truth):.3f} of the training images right"
             )
 
 
