@@ -39,9 +39,7 @@ def main() -> None:
             found = retrain(before, truth.drop(index=dropped), Path(folder), options=options)
         print(f"\n{name}: {time.perf_counter() - started:.0f} s\n{found.to_text()}")
         if len(found.pred_probs):
-            print(
-                f"out-of-fold predictions: {out_of_fold_accuracy(found.pred_probs, truth):.3f} of the training images right"
-            )
+            print(f"out-of-fold predictions: {out_of_fold_accuracy(found.pred_probs, truth):.3f} right")
 
 
 def true_manifest(bench: Path, images: int | None) -> pd.DataFrame:
