@@ -91,6 +91,7 @@ def score_labels(data: Path, workspace: Path) -> list[tuple[str, str]]:
         *(
             (row["statistic"], f"{row['value']:.4f} ({row['low']:.4f} to {row['high']:.4f})")
             for row in agreement["overall"]
+            if row["value"] is not None
         ),
         *(
             (f"kappa {row['annotator_a']}, {row['annotator_b']}", f"{row['cohen_kappa']:.4f}")
