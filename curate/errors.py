@@ -82,9 +82,3 @@ class PolicyError(CurateError):
 
 class ExportError(CurateError):
     """A version can't be written where asked."""
-
-
-class GateExceeded(CurateError):
-    """`curate check` found more issues than the thresholds allow."""
-
-    exit_code = 2

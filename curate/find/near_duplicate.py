@@ -8,7 +8,7 @@ import pandas as pd
 from curate.find.neighbors import Neighbors
 from curate.schema import conform
 
-NEAR = 0.6  # similarity from which a pair is taken for the same shot
+NEAR = 0.7  # similarity from which a pair is taken for the same shot
 WORTH_A_LOOK = 0.25  # evidence from which a candidate pair is laid over pixel by pixel
 VERIFIED_PER_SAMPLE = 3  # at most, so that cost stays linear where all pictures are alike
 
