@@ -136,6 +136,13 @@ embed_options = gathered(
     click.option("--image-size", type=click.IntRange(32, 1024), help="Pixels; default: by the size of the images."),
     click.option("--batch-size", type=click.IntRange(1), default=EmbedOptions.batch_size, show_default=True),
     click.option("--device", default=EmbedOptions.device, show_default=True, help="auto, cpu, cuda, cuda:1 …"),
+    click.option(
+        "--backend",
+        type=click.Choice(["auto", "torch", "openvino"]),
+        default=EmbedOptions.backend,
+        show_default=True,
+        help="What runs the network; auto: OpenVINO on a CPU, where it is installed, else torch.",
+    ),
     click.option("--workers", type=click.IntRange(0), default=0, help="Decoding threads; default: one per core."),
 )
 split_options = gathered(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import threading
+import logging
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from curate.config import EmbedOptions
+from curate.embed.backends import Run, Whole, choose_backend, on_openvino, on_torch
 from curate.embed.decode import peek
 from curate.embed.pool import embedding_network
 from curate.embed.tune import keep_large_blocks, tuned
@@ -33,6 +34,8 @@ SMALLEST_SIZE, SIZE_STEP = 96, 32
 PEEKED = 64  # images looked at to choose the input size
 CPU_LANES = 8  # more batches at once would cost more memory than they bring speed
 CPU_BATCH = 16  # as fast as larger ones, in a quarter of the memory
+
+log = logging.getLogger(__name__)
 
 
 # ---- networks ----------------------------------------------------------------------------------------------
@@ -157,25 +160,37 @@ class Embedder:
     image_size : side of the square input, pixels
     batch_size : images per call of the network
     lanes : calls worth making at once
+    backend : what runs the network: torch or openvino
     fingerprint : changes whenever the embeddings would
     """
 
-    def __init__(self, name: str, image_size: int, *, device: torch.device, batch_size: int) -> None:
+    def __init__(
+        self, name: str, image_size: int, *, device: torch.device, batch_size: int, backend: str = "auto"
+    ) -> None:
         backbone = create_backbone(name)
-        on_cpu = device.type == "cpu"
-        self.name, self.image_size = name, image_size
+        on_cpu, dtype = device.type == "cpu", _choose_dtype(device)
+        self.name, self.image_size, self._device = name, image_size, device
         self.batch_size = min(batch_size, CPU_BATCH) if on_cpu else batch_size
         self.lanes = min(CPU_LANES, torch.get_num_threads()) if on_cpu else 2
-        self._turn = threading.BoundedSemaphore(self.lanes)
-        self._device, self._dtype = device, _choose_dtype(device)
-        network = tuned(embedding_network(backbone), image_size)
-        self._network = network.to(device, self._dtype).to(memory_format=torch.channels_last)
         config = timm.data.resolve_model_data_config(backbone)
-        self._mean = 255 * torch.tensor(config["mean"], device=device).view(3, 1, 1)
-        self._std = 255 * torch.tensor(config["std"], device=device).view(3, 1, 1)
+        network = Whole(tuned(embedding_network(backbone), image_size), config["mean"], config["std"])
+        chosen = choose_backend(backend, device)
+        self.backend, self._run = self._start(network, chosen, dtype, is_wish=backend == "auto")
         self.dim = self._embed(np.zeros((1, image_size, image_size, 3), np.uint8)).shape[1]
-        number = str(self._dtype).removeprefix("torch.")
-        self.fingerprint = f"{name}-{_digest(backbone)}-{image_size}px-{number}-{PREPROCESSING}"
+        number = str(dtype).removeprefix("torch.")
+        self.fingerprint = f"{name}-{_digest(backbone)}-{image_size}px-{number}-{self.backend}-{PREPROCESSING}"
+
+    def _start(self, network: Whole, backend: str, dtype: torch.dtype, *, is_wish: bool) -> tuple[str, Run]:
+        """The backend's name and function; where OpenVINO was only a wish and can't run this network, torch's."""
+        if backend == "openvino":
+            try:
+                shape = (self.batch_size, self.image_size, self.image_size, 3)
+                return backend, on_openvino(network, shape, dtype, self.lanes)
+            except ModelError as error:
+                if not is_wish:
+                    raise
+                log.warning("%s: torch runs it, more slowly", error.found)
+        return "torch", on_torch(network, self._device, dtype, self.lanes)
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Embed (n, S, S, 3) uint8 → (n, dim) float32, L2-normalised.
@@ -204,13 +219,7 @@ class Embedder:
     def _embed(self, images: np.ndarray) -> np.ndarray:
         full = np.zeros((self.batch_size, *images.shape[1:]), np.uint8)
         full[: len(images)] = images
-        with self._turn, torch.inference_mode():
-            pixels = torch.from_numpy(full)
-            if self._device.type == "cuda":
-                pixels = pixels.pin_memory().to(self._device, non_blocking=True)
-            planes = pixels.permute(0, 3, 1, 2).float()  # channels_last, as the network's weights are
-            features = self._network(planes.sub_(self._mean).div_(self._std).to(self._dtype)).float()
-            return nn.functional.normalize(features).cpu().numpy()[: len(images)]
+        return self._run(full)[: len(images)]
 
 
 def load_embedder(options: EmbedOptions, paths: Sequence[str]) -> Embedder:
@@ -218,7 +227,7 @@ def load_embedder(options: EmbedOptions, paths: Sequence[str]) -> Embedder:
 
     Raises
     ------
-    ModelError : unknown model or device, weights that can't be had, a size that the model does not take
+    ModelError : unknown model, device or backend, weights that can't be had, a size that the model does not take
     """
     own, fixed = _own_size(options.model)
     size = options.image_size or choose_image_size(paths, model=options.model)
@@ -227,7 +236,7 @@ def load_embedder(options: EmbedOptions, paths: Sequence[str]) -> Embedder:
     device = choose_device(options.device)
     if device.type == "cpu":
         keep_large_blocks()
-    return Embedder(options.model, size, device=device, batch_size=options.batch_size)
+    return Embedder(options.model, size, device=device, batch_size=options.batch_size, backend=options.backend)
 
 
 def _choose_dtype(device: torch.device) -> torch.dtype:

@@ -154,16 +154,16 @@ def test_an_embedding_is_the_same_to_the_bit_in_any_thread(default: Embedder) ->
 
 
 def test_a_batch_beyond_the_memory_is_halved_until_it_fits(default: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = Embedder(DEFAULT, 64, device=CPU, batch_size=16)
-    network, seen = small._network, []
+    small = Embedder(DEFAULT, 64, device=CPU, batch_size=16, backend="torch")
+    run, seen = small._run, []
 
-    def with_room_for_four(planes: torch.Tensor) -> torch.Tensor:
-        seen.append(len(planes))
-        if len(planes) > 4:
+    def with_room_for_four(images: np.ndarray) -> np.ndarray:
+        seen.append(len(images))
+        if len(images) > 4:
             raise torch.OutOfMemoryError("no room")
-        return network(planes)
+        return run(images)
 
-    monkeypatch.setattr(small, "_network", with_room_for_four)
+    monkeypatch.setattr(small, "_run", with_room_for_four)
     np.testing.assert_allclose(small.embed(pictures(6)), default.embed(pictures(6)), atol=1e-5)
     assert seen == [16, 8, 4, 4]
     assert small.batch_size == 4
@@ -172,10 +172,10 @@ def test_a_batch_beyond_the_memory_is_halved_until_it_fits(default: Embedder, mo
 def test_an_image_beyond_the_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     small = Embedder(DEFAULT, 64, device=CPU, batch_size=2)
 
-    def without_room(planes: torch.Tensor) -> torch.Tensor:
+    def without_room(images: np.ndarray) -> np.ndarray:
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr(small, "_network", without_room)
+    monkeypatch.setattr(small, "_run", without_room)
     with pytest.raises(ModelError, match="too little memory for one image"):
         small.embed(pictures(2))
 

@@ -1,0 +1,128 @@
+"""What runs the network: torch on any device, OpenVINO on a CPU, where it is half as fast again.
+
+A backend is a function (batch, S, S, 3) uint8 → (batch, d) float32 of length one, safe to call from several
+threads. Its batch always has the same shape: the last bits of an embedding depend on it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import threading
+import warnings
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from curate.errors import ModelError
+
+Run = Callable[[np.ndarray], np.ndarray]
+BACKENDS = ("auto", "torch", "openvino")
+
+log = logging.getLogger(__name__)
+
+
+class Whole(nn.Module):
+    """A network between pixels and embeddings: normalisation before it, length one after it."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1))
+        self.register_buffer("std", 255 * torch.tensor(std).view(3, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, S, S, 3) uint8 → (n, d) float32, L2-normalised."""
+        planes = images.permute(0, 3, 1, 2).float()  # channels_last, as the network's weights are
+        weight = next(self.network.parameters())
+        features = self.network(((planes - self.mean) / self.std).to(weight.dtype))
+        return nn.functional.normalize(features.float())
+
+
+def choose_backend(name: str, device: torch.device) -> str:
+    """`auto` is OpenVINO where it is installed and the device is a CPU. Raises ModelError."""
+    if name not in BACKENDS:
+        raise ModelError(f"there is no backend '{name}'", ", ".join(BACKENDS))
+    installed = importlib.util.find_spec("openvino") is not None
+    if name == "openvino" and device.type != "cpu":
+        raise ModelError(f"the backend openvino does not run on {device}", "--device cpu, or --backend torch")
+    if name == "openvino" and not installed:
+        raise ModelError("the backend openvino is not installed", do="pip install openvino")
+    if name == "auto":
+        return "openvino" if installed and device.type == "cpu" else "torch"
+    return name
+
+
+def on_torch(network: Whole, device: torch.device, dtype: torch.dtype, lanes: int) -> Run:
+    """Run by torch, at most `lanes` calls at once."""
+    network.network.to(dtype)
+    network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    turn = threading.BoundedSemaphore(lanes)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with turn, torch.inference_mode():
+            pixels = torch.from_numpy(images)
+            if device.type == "cuda":
+                pixels = pixels.pin_memory().to(device, non_blocking=True)
+            found: np.ndarray = network(pixels).cpu().numpy()
+            return found
+
+    return run
+
+
+def on_openvino(network: Whole, shape: tuple[int, ...], dtype: torch.dtype, lanes: int) -> Run:
+    """Run by OpenVINO on a CPU, for batches of one shape; `lanes` calls at once, a stream for each.
+
+    Raises
+    ------
+    ModelError : OpenVINO can't convert this network
+    """
+    import openvino
+
+    model = _converted(network, shape)
+    settings = {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "NUM_STREAMS": lanes,
+        "INFERENCE_PRECISION_HINT": str(dtype).removeprefix("torch.").replace("float32", "f32").replace("bfloat", "bf"),
+    }
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    requests: SimpleQueue[Any] = SimpleQueue()
+    for _ in range(lanes):
+        requests.put(compiled.create_infer_request())
+
+    def run(images: np.ndarray) -> np.ndarray:
+        request = requests.get()  # waits for a free stream
+        try:
+            found: np.ndarray = request.infer([images])[0].copy()
+            return found
+        finally:
+            requests.put(request)
+
+    return run
+
+
+def _converted(network: Whole, shape: tuple[int, ...]) -> Any:
+    """The network as an OpenVINO model. Not by `openvino.convert_model`, which reports its use over the network."""
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch calls its tracer deprecated; OpenVINO still reads networks by it
+            traced = torch.jit.trace(network, torch.zeros(shape, dtype=torch.uint8), check_trace=False)
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        decoder = TorchScriptPythonDecoder(traced)  # in a variable: the frontend holds no reference to it
+        model = frontend.convert(frontend.load(decoder))
+        model.reshape(list(shape))
+    except Exception as error:  # the tracer and the converter raise many kinds
+        raise ModelError(
+            f"OpenVINO can't run this network ({str(error).splitlines()[0]})", do="use --backend torch"
+        ) from error
+    return model
