@@ -42,6 +42,8 @@ class Commands(click.Group):
             return super().invoke(context)
         except CurateError as error:
             _fail(str(error), error.exit_code)
+        except BrokenPipeError:
+            raise  # `curate issues | head`: click ends quietly
         except OSError as error:
             _fail(_disk_trouble(error), 1)
         except KeyboardInterrupt:
@@ -230,6 +232,8 @@ def _table(rows: list[dict[str, Any]]) -> str:
 def _cell(value: Any) -> str:
     if value is None or value != value:  # NaN
         return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:,.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -453,7 +457,7 @@ def decide(
 
 
 @main.command()
-@click.option("--last", type=click.IntRange(1), help="Take back the last N decisions in force.")
+@click.option("--last", type=click.IntRange(1), help="Take back the last N entries: a verdict, a file or a bulk rule is one.")
 @click.option("--id", "ids", type=int, multiple=True, help="Take back the decision of this number; may repeat.")
 @click.option("--reviewer", envvar="CURATE_REVIEWER", default="")
 @with_workspace

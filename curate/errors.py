@@ -64,6 +64,10 @@ class WorkspaceError(CurateError):
     """The workspace is missing, not writable, or of another version."""
 
 
+class DamagedFile(WorkspaceError):
+    """A file of the workspace is not what curate wrote: cut off, overwritten, or changed by hand."""
+
+
 class WorkspaceBusy(WorkspaceError):
     """Another curate process is writing to this workspace."""
 

@@ -8,6 +8,7 @@ A file whose parameters or inputs differ from its sidecar's is stale.
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,10 +27,11 @@ import numpy as np
 import pandas as pd
 
 from curate import __version__
-from curate.errors import StageMissing, WorkspaceBusy, WorkspaceError
+from curate.errors import DamagedFile, StageMissing, WorkspaceBusy, WorkspaceError
 from curate.schema import TABLES, validate
 
 FORMAT = 1  # of the folder's layout; a workspace of another number is refused
+PROVENANCE = {"parameters", "inputs", "code", "digest", "counts", "seconds", "peak_memory_mb", "made"}  # of a sidecar
 
 
 class Workspace:
@@ -44,9 +46,19 @@ class Workspace:
                 "a folder made by `curate ingest`",
                 f"curate ingest YOUR_IMAGES -w {self.root}",
             )
-        found = json.loads((self.root / "workspace.json").read_text())["format"]
+        found = (read_json(self.root / "workspace.json") or {}).get("format")
+        if found is None:
+            raise DamagedFile(
+                f"{self.root}/workspace.json is damaged",
+                f'{{"format": {FORMAT}}}',
+                "write that into the file; the tables and decisions beside it are not concerned",
+            )
         if found != FORMAT:
-            raise WorkspaceError(f"{self.root} is a workspace of format {found}", f"format {FORMAT}")
+            raise WorkspaceError(
+                f"{self.root} is a workspace of format {found}",
+                f"format {FORMAT}, which curate {__version__} reads and writes",
+                "use the curate that made it, or another workspace with -w",
+            )
 
     @classmethod
     def create(cls, root: Path | str) -> Workspace:
@@ -115,9 +127,15 @@ class Workspace:
             os.close(handle)
 
     def _sweep(self) -> None:
-        """Remove what killed writers left half-written; only the holder of the lock may."""
+        """Remove what killed writers left half-written; only the holder of the lock may.
+
+        Folders are written under the lock alone. A file may be a page that another process writes just now.
+        """
         for leftover in self.root.rglob(".*.tmp"):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            elif not _is_running(leftover.name.split(".")[-2]):
+                leftover.unlink(missing_ok=True)
 
     # ---- files with provenance ---------------------------------------------------------------
 
@@ -133,11 +151,8 @@ class Workspace:
     def sidecar(self, name: str) -> dict[str, Any] | None:
         """The provenance of `name`, or None where it was never finished."""
         file = self.file_of(name)
-        try:
-            made: dict[str, Any] = json.loads(_sidecar_path(file).read_text())
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
-            return None
-        return made if file.exists() else None
+        made = read_json(_sidecar_path(file))
+        return made if made and made.keys() >= PROVENANCE and file.exists() else None
 
     def digest(self, name: str) -> str:
         """The digest of the finished file `name`; empty where there is none."""
@@ -145,10 +160,23 @@ class Workspace:
         return made["digest"] if made else ""
 
     def read(self, name: str) -> Any:
-        """Read a finished file: a DataFrame (.parquet), a dict of arrays (.npz) or a JSON value."""
-        if not self.has(name):
-            raise StageMissing(f"{self.file_of(name)} has not been made yet", do="curate ingest SOURCE")
-        return FORMATS[self.file_of(name).suffix].read(self.file_of(name))
+        """Read a finished file: a DataFrame (.parquet), a dict of arrays (.npz) or a JSON value.
+
+        Raises
+        ------
+        StageMissing : it was never finished
+        DamagedFile : it is not what was written
+        """
+        file, digest = self.file_of(name), self.digest(name)
+        if not digest:
+            raise StageMissing(f"{file} has not been made yet", do="curate ingest SOURCE")
+        if digest_of(file) != digest:
+            raise DamagedFile(
+                f"{file} is damaged: it is not what curate wrote",
+                "a file that nothing else writes to",
+                "curate ingest SOURCE makes it anew; decisions and versions are not concerned",
+            )
+        return FORMATS[file.suffix].read(file)
 
     def write(
         self,
@@ -164,9 +192,9 @@ class Workspace:
         if name in TABLES:
             validate(name, content)
         file = self.file_of(name)
-        _sidecar_path(file).unlink(missing_ok=True)  # a kill between the two renames must not look done
         with replacing(file) as temporary:
             FORMATS[file.suffix].write(content, temporary)
+            _sidecar_path(file).unlink(missing_ok=True)  # a kill between the two renames must not look done
         provenance = {
             **self._wish(parameters or {}, inputs),
             "digest": digest_of(file),
@@ -181,10 +209,11 @@ class Workspace:
     def derive(
         self, name: str, make: Callable[[], Any], *, inputs: Iterable[str], parameters: Mapping[str, Any] | None = None
     ) -> Any:
-        """Return `name`, made by `make()` only where it is missing or stale."""
+        """Return `name`, made by `make()` only where it is missing, stale or damaged."""
         inputs = list(inputs)
         if self.is_fresh(name, parameters or {}, inputs):
-            return self.read(name)
+            with suppress(DamagedFile):
+                return self.read(name)
         started = time.perf_counter()
         content = make()
         self.write(name, content, parameters=parameters, inputs=inputs, started=started)
@@ -201,13 +230,14 @@ class Workspace:
         return made is not None and all(made[key] == value for key, value in self._wish(parameters, inputs).items())
 
     def stale_inputs(self, name: str) -> list[str]:
-        """The inputs of `name` that have changed since it was made."""
+        """The inputs of `name` that have changed since it was made, or that are stale themselves."""
         made = self.sidecar(name)
-        return [i for i, digest in made["inputs"].items() if self.digest(i) != digest] if made else []
+        inputs = made["inputs"].items() if made else ()
+        return [i for i, digest in inputs if self.digest(i) != digest or self.stale_inputs(i)]
 
     def _wish(self, parameters: Mapping[str, Any], inputs: Iterable[str]) -> dict[str, Any]:
         wish = {"parameters": dict(parameters), "inputs": {name: self.digest(name) for name in inputs}}
-        return {**json.loads(json.dumps(wish, default=str)), "code": __version__}
+        return {**json.loads(json.dumps(wish, default=str)), "code": code_version()}
 
 
 @dataclass(frozen=True)
@@ -285,6 +315,15 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@functools.cache
+def code_version() -> str:
+    """The version and a digest of curate's own source: what other code made may be something else."""
+    hasher = hashlib.blake2b(digest_size=6)
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        hasher.update(file.read_bytes())
+    return f"{__version__}+{hasher.hexdigest()}"
+
+
 def digest_of(file: Path) -> str:
     """BLAKE2b of a file, or of the names and contents' digests of a folder's files; 32 hex digits."""
     hasher = hashlib.blake2b(digest_size=16)
@@ -296,6 +335,26 @@ def digest_of(file: Path) -> str:
         while block := handle.read(1 << 20):
             hasher.update(block)
     return hasher.hexdigest()
+
+
+def read_json(file: Path) -> dict[str, Any] | None:
+    """The JSON object in `file`; None where there is none, or no whole one."""
+    try:
+        value = json.loads(file.read_text())
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _is_running(pid: str) -> bool:
+    """True where the process of this number runs on this machine."""
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
 
 
 def _sidecar_path(file: Path) -> Path:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -32,6 +33,7 @@ PACKAGED = {  # timm's name → the package of its weights, and the class there 
 PREPROCESSING = 1  # part of the fingerprint: goes up when resizing, normalising or pooling changes
 SMALLEST_SIZE, SIZE_STEP = 96, 32
 PEEKED = 64  # images looked at to choose the input size
+HUB_PATIENCE = 5  # seconds
 CPU_LANES = 8  # more batches at once would cost more memory than they bring speed
 CPU_BATCH = 16  # as fast as larger ones, in a quarter of the memory
 
@@ -62,13 +64,32 @@ def create_backbone(name: str, num_classes: int = 0, *, pretrained: bool = True)
         network.reset_classifier(num_classes)  # type: ignore[operator]
         return network.eval()
     try:
-        return timm.create_model(name, pretrained=True, num_classes=num_classes).eval()
+        with _cache_alone_if_offline():
+            return timm.create_model(name, pretrained=True, num_classes=num_classes).eval()
     except Exception as error:  # the hub's client raises many kinds, none of them ours
         raise ModelError(
             f"the weights of '{name}' can't be had ({str(error).splitlines()[0]})",
             "a connection to timm's hub, or the hub's cache (HF_HOME) copied from a machine that has one",
             f"--model {EmbedOptions.model}, whose weights are installed with curate",
         ) from error
+
+
+@contextmanager
+def _cache_alone_if_offline() -> Iterator[None]:
+    """Where the hub does not answer at once, ask its cache alone: its client would try for most of a minute."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    before = constants.HF_HUB_OFFLINE
+    if not before:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=HUB_PATIENCE)
+        except Exception:  # of whichever HTTP library the client uses: no route, no name, no answer in time
+            constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def load_packaged(name: str, file: Path) -> nn.Module:

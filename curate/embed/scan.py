@@ -16,9 +16,8 @@ import torch
 from curate.config import EmbedOptions
 from curate.embed.look import File, Look, Row, look_at, look_from_outside
 from curate.embed.models import Embedder
-from curate.embed.store import NO_PLACE, THUMB, Embedded, Store
+from curate.embed.store import NO_PLACE, THUMB, Store
 from curate.engine import Engine, LocalEngine
-from curate.errors import StageMissing
 from curate.schema import TABLES, conform
 
 SCAN_VERSION = 1  # goes up when decoding or measuring the same bytes gives something else: old shards are stale then
@@ -64,24 +63,6 @@ def scan(
         for rows in (engine or LocalEngine()).map(work, tasks):
             failed += rows
     return _assembled(sources["sample_id"], shards.rows(), failed)
-
-
-def load(store: Path, scan: pd.DataFrame) -> Embedded:
-    """The embeddings and thumbnails of the readable samples of a scan, in its order.
-
-    Raises
-    ------
-    StageMissing : the store lacks some of them
-    """
-    shards, readable = Store(store), scan.loc[scan["status"] == "ok", ["sample_id", "sha256"]]
-    rows = shards.rows().drop_duplicates(["sample_id", "sha256"], keep="last")
-    found = readable.merge(rows, on=["sample_id", "sha256"], how="left", validate="one_to_one")
-    if lost := int(found["place"].isna().sum()):
-        raise StageMissing(
-            f"{store} lacks the embeddings of {lost:,} images", "those of the whole scan", "curate embed"
-        )
-    embeddings, thumbs = shards.gather(found["shard"], found["place"])
-    return Embedded(found["sample_id"].tolist(), embeddings, thumbs)
 
 
 class Memory:

@@ -12,16 +12,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from curate.errors import DamagedFile, StageMissing
 from curate.schema import empty
-from curate.workspace import replacing_folder, write_atomically
+from curate.workspace import read_json, replacing_folder, write_atomically
 
 THUMB = 32  # pixels, square: enough to tell whether two pictures are the same shot
 NO_PLACE = -1  # `place` of a row without pixels
@@ -51,17 +52,31 @@ class Store:
 
     @classmethod
     def prepared(cls, folder: Path, fingerprint: str, dim: int) -> Store:
-        """The store in `folder` for embeddings of this fingerprint; shards of another are removed: they are stale."""
-        made = {"fingerprint": fingerprint, "dim": dim}
-        if _read_json(folder / "made.json") != made:
-            for shard in cls(folder).shards():
+        """The store in `folder` for embeddings of this fingerprint.
+
+        Shards of another fingerprint are stale, and damaged ones are of no use: they are removed, so that their
+        images are looked at again.
+        """
+        made, store = {"fingerprint": fingerprint, "dim": dim}, cls(folder)
+        is_ours = read_json(folder / "made.json") == made
+        for shard in store.shards():
+            if not (is_ours and store.is_whole(shard.name)):
                 shutil.rmtree(shard)
+        if not is_ours:
             write_atomically(folder / "made.json", json.dumps(made).encode())
-        return cls(folder)
+        return store
 
     @property
     def dim(self) -> int:
-        return int(_read_json(self.folder / "made.json")["dim"])
+        return int((read_json(self.folder / "made.json") or {"dim": 0})["dim"])
+
+    def is_whole(self, shard: str) -> bool:
+        """Whether the rows of a shard can be read, and its arrays are as long as they say."""
+        try:
+            pictures = int(self._rows_of(shard)["place"].ne(NO_PLACE).sum())
+            return all(len(array) == pictures for array in self.arrays(shard))
+        except DamagedFile:
+            return False
 
     def shards(self) -> list[Path]:
         """The finished shards, oldest first."""
@@ -69,8 +84,12 @@ class Store:
 
     def rows(self) -> pd.DataFrame:
         """Every stored row, oldest first: SCAN columns, `shard` (its folder) and `place` in that shard's arrays."""
-        parts = [pd.read_parquet(path / "rows.parquet").assign(shard=path.name) for path in self.shards()]
+        parts = [self._rows_of(path.name).assign(shard=path.name) for path in self.shards()]
         return pd.concat(parts, ignore_index=True) if parts else empty("scan").assign(place=0, shard="")
+
+    def _rows_of(self, shard: str) -> pd.DataFrame:
+        with _damage_told(self.folder / shard):
+            return pd.read_parquet(self.folder / shard / "rows.parquet")
 
     def add(self, rows: pd.DataFrame, embeddings: np.ndarray, thumbs: np.ndarray) -> None:
         """Write a new shard, whole or not at all. The rows' `place` counts through the arrays."""
@@ -84,8 +103,9 @@ class Store:
 
     def arrays(self, shard: str) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings and thumbnails of one shard, memory-mapped."""
-        folder = self.folder / shard
-        return np.load(folder / "embeddings.npy", mmap_mode="r"), np.load(folder / "thumbs.npy", mmap_mode="r")
+        embeddings, thumbs = (self.folder / shard / f"{name}.npy" for name in ("embeddings", "thumbs"))
+        with _damage_told(self.folder / shard):
+            return np.load(embeddings, mmap_mode="r"), np.load(thumbs, mmap_mode="r")
 
     def gather(self, shards: Iterable[str], places: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings (n, d) float16 and thumbnails (n, 32, 32, 3) uint8 at n places, in their order."""
@@ -99,12 +119,34 @@ class Store:
         return embeddings, thumbs
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def load(folder: Path, scan: pd.DataFrame) -> Embedded:
+    """The embeddings and thumbnails of the readable samples of a scan, in its order.
+
+    Raises
+    ------
+    StageMissing : the store lacks some of them
+    DamagedFile : a shard can't be read
+    """
+    shards, readable = Store(folder), scan.loc[scan["status"] == "ok", ["sample_id", "sha256"]]
+    rows = shards.rows().drop_duplicates(["sample_id", "sha256"], keep="last")
+    found = readable.merge(rows, on=["sample_id", "sha256"], how="left", validate="one_to_one")
+    if lost := int(found["place"].isna().sum()):
+        raise StageMissing(
+            f"{folder} lacks the embeddings of {lost:,} images", "those of the whole scan", "curate embed"
+        )
+    embeddings, thumbs = shards.gather(found["shard"], found["place"])
+    return Embedded(found["sample_id"].tolist(), embeddings, thumbs)
+
+
+@contextmanager
+def _damage_told(shard: Path) -> Iterator[None]:
+    """Whatever a reader says of broken bytes becomes DamagedFile."""
     try:
-        made: dict[str, Any] = json.loads(file.read_text())
-    except FileNotFoundError:
-        return {}
-    return made
+        yield
+    except (OSError, ValueError, EOFError) as error:  # what NumPy and pyarrow raise on broken bytes
+        raise DamagedFile(
+            f"{shard} is damaged: {str(error).splitlines()[0]}", "a shard as curate wrote it", "curate embed"
+        ) from error
 
 
 def _flush(file: Path) -> None:

@@ -72,7 +72,7 @@ def make_splits(samples: pd.DataFrame, groups: np.ndarray, *, options: SplitOpti
     ------
     SplitError : shares that are negative or don't add up to 1, no samples, or not one group per sample
     """
-    shares = _shares(options)
+    shares = checked_shares(options)
     if not len(samples) or len(groups) != len(samples):
         raise SplitError(f"{len(samples):,} samples and {len(groups):,} groups", "one group per sample")
     order = np.argsort(samples["sample_id"].to_numpy(dtype=object), kind="stable")
@@ -86,11 +86,12 @@ def make_splits(samples: pd.DataFrame, groups: np.ndarray, *, options: SplitOpti
     return pd.Series(split, index=samples.index, name="split", dtype="str")
 
 
-def _shares(options: SplitOptions) -> np.ndarray:
+def checked_shares(options: SplitOptions) -> np.ndarray:
+    """(3,) shares of train, val and test; raises SplitError where they make no whole."""
     shares = np.array([getattr(options, name) for name in SPLITS], dtype=float)
     if not (shares >= 0).all() or abs(shares.sum() - 1) > 1e-6:
         said = ", ".join(f"{name} {share:g}" for name, share in zip(SPLITS, shares, strict=True))
-        raise SplitError(f"shares {said}", "numbers from 0 that add up to 1")
+        raise SplitError(f"shares {said}", "numbers from 0 that add up to 1", "--split 0.7 0.15 0.15")
     return shares
 
 

@@ -14,11 +14,12 @@ from curate import __version__
 from curate.config import PolicyOptions
 from curate.errors import StageMissing
 from curate.progress import Progress, silent
-from curate.verbs.decide import followed_decisions
+from curate.verbs.decide import followed_decisions, ledger_state
 from curate.verbs.issues import found_issues
 from curate.workspace import FORMATS, Workspace, digest_of, replacing_folder
 
 AS_INGESTED = 0  # the number of the version that nobody has changed
+APPLIED = "versions/applied.json"  # the version that the last apply came to, and what it rested on
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,12 @@ def apply(
         if dry_run:
             return ApplySummary(None, counts, actions, [])
         version = _keep(workspace, manifest, rejected, actions, counts, options)
+        workspace.write(
+            APPLIED,
+            {"version": version},
+            parameters={"policy": asdict(options), "decisions": ledger_state(workspace)},
+            inputs=["samples", *found_issues(workspace)],
+        )
     return ApplySummary(version, counts, actions, _export(manifest, export_to, how, csv, progress))
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from curate.errors import LedgerError
 from curate.review.ledger import Ledger
 from curate.review.moves import Followed, follow_moves
 from curate.verbs.issues import found_issues
@@ -27,6 +30,13 @@ class DecideSummary:
         if len(self.problems) > 20:
             lines.append(f"  … and {len(self.problems) - 20:,} more rows")
         return "\n".join(lines)
+
+
+def ledger_state(workspace: Workspace) -> str:
+    """A digest of the decisions in force, by which later stages tell whether there are others now."""
+    with Ledger(workspace.ledger) as ledger:
+        numbers = ledger.current()["decision_id"].tolist()
+    return hashlib.blake2b(json.dumps(numbers).encode(), digest_size=8).hexdigest()
 
 
 def followed_decisions(workspace: Workspace) -> Followed:
@@ -51,6 +61,12 @@ def decide_from_file(
         issues=known,
         allow_new_classes=new_classes,
     )
+    if decisions.empty and problems.empty:
+        raise LedgerError(
+            f"{file} holds no verdict: its column 'action' is empty",
+            "keep, relabel, drop, unsure or accept in one row or more",
+            "fill in the column 'action' and run the command again",
+        )
     return DecideSummary(_record(workspace, decisions, reason), problems)
 
 
@@ -91,4 +107,10 @@ def _record(workspace: Workspace, decisions: pd.DataFrame, reason: str) -> list[
 
 
 def _name(reviewer: str) -> str:
-    return reviewer or getpass.getuser()
+    """The reviewer's name, or who is logged in."""
+    try:
+        return reviewer or getpass.getuser()
+    except (KeyError, OSError) as error:  # a container may run as a user without a name
+        raise LedgerError(
+            "nobody knows who decides: this system has no name for you", "the reviewer's name", "--reviewer NAME"
+        ) from error

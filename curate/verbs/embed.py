@@ -11,6 +11,8 @@ from curate.config import EmbedOptions
 from curate.progress import Progress, silent
 from curate.workspace import Workspace
 
+EMBEDDER = "embeddings/current.json"  # which embedder made what the finders read; its digest goes with its weights
+
 
 def embed(workspace: Workspace, *, options: EmbedOptions | None = None, progress: Progress = silent) -> pd.DataFrame:
     """Scan the sources: hash, measure and embed each readable file. Returns the SCAN table.
@@ -29,6 +31,7 @@ def embed(workspace: Workspace, *, options: EmbedOptions | None = None, progress
         with progress("scan", len(sources), "img") as advance:
             table = scan(sources, embedder, workspace.path(store), options=options, advance=advance)
         chosen = {"store": store, "image_size": embedder.image_size, "fingerprint": embedder.fingerprint}
+        workspace.write(EMBEDDER, {"model": embedder.name, **chosen})
         workspace.write(
             "scan",
             table,

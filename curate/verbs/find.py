@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from curate.config import FindOptions, SplitOptions
 from curate.errors import NotEnoughData
 from curate.progress import Progress, silent
 from curate.schema import conform
+from curate.verbs.embed import EMBEDDER
 from curate.workspace import Workspace
 
 SPLIT_TABLE = "tables/splits.parquet"
@@ -35,6 +35,7 @@ class FindSummary:
     flagged: dict[str, int]  # issue → number of samples flagged
     n_samples: int
     split_proof: str
+    not_run: dict[str, str] = field(default_factory=dict)  # finder → why these samples give it nothing to go by
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -44,6 +45,7 @@ class FindSummary:
         lines = [f"  {issue.replace('_', ' '):<20}{n:>8,}  {n / self.n_samples:6.1%}" for n, issue in found]
         nothing = [issue.replace("_", " ") for issue, n in self.flagged.items() if not n]
         lines += [f"  none: {', '.join(nothing)}"] if nothing else []
+        lines += [f"  not run: {name} ({why})" for name, why in self.not_run.items()]
         return "\n".join([self.split_proof, "", f"Flagged among {self.n_samples:,} samples:", *lines])
 
 
@@ -59,6 +61,7 @@ class Facts:
     pairs: Any = None  # PAIRS
     groups: Any = None  # (n,) int: duplicates, and what the user's key joins
     prediction: Any = None  # curate.find.predict.Prediction
+    lacking: dict[str, str] = field(default_factory=dict)  # facts that can't be had of these samples, and why
 
 
 def find(
@@ -83,16 +86,21 @@ def find(
             prepare(workspace, facts, options, splitting)
             advance(1)
         flagged: dict[str, int] = {}
+        not_run: dict[str, str] = {}
         for name, finder in finders.items():
-            flagged |= run_finder(workspace, facts, name, finder)
+            if reason := reason_against(facts, finder):
+                not_run[name] = reason
+                workspace.forget(name)
+            else:
+                flagged |= run_finder(workspace, facts, name, finder)
             advance(1)
         keep_class_report(workspace, facts)
-    return FindSummary(flagged, len(facts.scan), workspace.read(SPLIT_PROOF)["text"])
+    return FindSummary(flagged, len(facts.scan), workspace.read(SPLIT_PROOF)["text"], not_run)
 
 
 def open_facts(workspace: Workspace) -> Facts:
     """The scan and what it measured; labels and splits as the source gives them, so far."""
-    from curate.embed.scan import load
+    from curate.embed.store import load
 
     scan = workspace.read("scan")
     embedded = load(workspace.path(store_of(workspace)), scan)
@@ -103,9 +111,7 @@ def open_facts(workspace: Workspace) -> Facts:
 
 def store_of(workspace: Workspace) -> str:
     """The folder of the embeddings that the last scan made: embeddings/<model>-<size>px."""
-    made = workspace.sidecar("scan")
-    assert made is not None  # read("scan") has raised StageMissing before
-    return str(made["parameters"]["store"])
+    return str(workspace.read(EMBEDDER)["store"])
 
 
 def neighbors_of(workspace: Workspace) -> str:
@@ -120,7 +126,9 @@ def add_neighbors(workspace: Workspace, facts: Facts, options: FindOptions, spli
         found = nearest(facts.embeddings, options.neighbors)
         return {"D": found.D, "I": found.I, "method": np.array(found.method)}
 
-    arrays = workspace.derive(neighbors_of(workspace), make, inputs=["scan"], parameters={"k": options.neighbors})
+    arrays = workspace.derive(
+        neighbors_of(workspace), make, inputs=["scan", EMBEDDER], parameters={"k": options.neighbors}
+    )
     facts.neighbors = Neighbors(arrays["D"], arrays["I"], str(arrays["method"]))
 
 
@@ -132,7 +140,7 @@ def add_pairs(workspace: Workspace, facts: Facts, options: FindOptions, splittin
     facts.pairs = workspace.derive(
         "neighbors/pairs.parquet",
         lambda: duplicate_pairs(facts.samples, facts.embeddings, facts.neighbors, facts.thumbs),
-        inputs=["scan"],
+        inputs=["scan", EMBEDDER],
         parameters={"k": options.neighbors},
     )
     facts.groups = join_groups(duplicate_groups(facts.samples, facts.pairs), facts.samples["group"])
@@ -146,14 +154,20 @@ def add_prediction(workspace: Workspace, facts: Facts, options: FindOptions, spl
 
     def make() -> dict[str, np.ndarray]:
         made = predict(facts.embeddings, facts.samples["label"], facts.groups, options=options)
-        return {field.name: np.asarray(getattr(made, field.name)) for field in fields(made)}
+        return {part.name: np.asarray(getattr(made, part.name)) for part in fields(made)}
+
+    def prediction(name: str, labels: str) -> Prediction | None:
+        inputs = ["scan", "sources", EMBEDDER, labels]
+        try:
+            return Prediction(**workspace.derive(name, make, inputs=inputs, parameters=asdict(options)))
+        except NotEnoughData as reason:  # one class, or no labels at all: the other finders have work all the same
+            facts.lacking["prediction"] = reason.found
+            workspace.forget(name)
+            return None
 
     if _is_annotated(workspace):
-        first = Prediction(**workspace.derive(FIRST_PROBE, make, inputs=["scan", "sources", "annotations"]))
-        _add_consensus(workspace, facts, first)
-    inputs = ["scan", "sources", *(["consensus"] if _is_annotated(workspace) else [])]
-    arrays = workspace.derive(PROBE, make, inputs=inputs, parameters=asdict(options))
-    facts.prediction = Prediction(**arrays)
+        _add_consensus(workspace, facts, prediction(FIRST_PROBE, "annotations"))
+    facts.prediction = prediction(PROBE, "consensus")
 
 
 def _is_annotated(workspace: Workspace) -> bool:
@@ -177,10 +191,12 @@ def _add_consensus(workspace: Workspace, facts: Facts, prediction: Any) -> None:
 
     annotations = workspace.read("annotations")
     try:
+        if prediction is None:
+            raise NotEnoughData(facts.lacking["prediction"])
         consensus, quality = crowdlab(
             annotations, prediction.pred_probs, list(prediction.classes), facts.samples["sample_id"].to_list()
         )
-    except NotEnoughData as reason:  # nobody labelled the same readable image: there is nothing to weigh
+    except NotEnoughData as reason:  # no model, or nobody labelled the same readable image: there is nothing to weigh
         log.info("consensus by majority: %s", reason)
         consensus, quality = (
             majority(annotations).head(0),
@@ -202,10 +218,11 @@ def add_splits(workspace: Workspace, facts: Facts, options: FindOptions, splitti
 
     facts.samples["split"] = _splits(workspace, facts, splitting)
     proof = split_proof(facts.samples, facts.groups)
-    workspace.write(SPLIT_PROOF, {"text": proof.to_text(), **proof.to_dict()}, inputs=["sources", "scan"])
-    workspace.write("samples", _all_samples(workspace, facts), inputs=["sources", "scan"])
+    inputs = ["sources", "scan", "annotations", "consensus", SPLIT_TABLE]
+    workspace.write(SPLIT_PROOF, {"text": proof.to_text(), **proof.to_dict()}, inputs=inputs)
+    workspace.write("samples", _all_samples(workspace, facts), inputs=inputs)
     facts.pairs = facts.pairs.assign(between=between(facts.pairs, facts.samples))
-    workspace.write("near_duplicate_pairs", facts.pairs, inputs=["scan", "samples"])
+    workspace.write("near_duplicate_pairs", facts.pairs, inputs=["neighbors/pairs.parquet", "samples"])
 
 
 def _splits(workspace: Workspace, facts: Facts, splitting: SplitOptions) -> pd.Series:
@@ -213,6 +230,7 @@ def _splits(workspace: Workspace, facts: Facts, splitting: SplitOptions) -> pd.S
     from curate.ingest.splits import make_splits
 
     if facts.samples["split"].notna().any():
+        workspace.forget(SPLIT_TABLE)
         return facts.samples["split"]
     earlier = pd.Series(dtype="str")
     made = workspace.sidecar(SPLIT_TABLE)
@@ -233,20 +251,47 @@ def _all_samples(workspace: Workspace, facts: Facts) -> pd.DataFrame:
     return conform("samples", pd.concat([facts.samples, unread]).sort_values("sample_id"))
 
 
+def reason_against(facts: Facts, finder: Finder) -> str:
+    """Why `finder` can't run on these samples; empty where it can."""
+    from curate.find import needs
+
+    return "; ".join(facts.lacking[name] for name in needs(finder, vars(facts)) if name in facts.lacking)
+
+
 def run_finder(workspace: Workspace, facts: Facts, name: str, finder: Finder) -> dict[str, int]:
-    """Run one finder, keep its table with a row for every sample, and count its flags."""
+    """Run one finder where its table is stale, keep a row for every sample, and count its flags."""
     from curate.find import cover_all, issue_names, needs
     from curate.schema import validate_issues
 
-    started = time.perf_counter()
-    table = cover_all(finder(**needs(finder, vars(facts))), facts.scan["sample_id"])
-    issues = issue_names(table)
-    workspace.write(name, validate_issues(issues, table), inputs=["samples"], started=started)
-    return {issue: int(table[f"is_{issue}_issue"].sum()) for issue in issues}
+    wanted = needs(finder, vars(facts))
+
+    def make() -> pd.DataFrame:
+        table = cover_all(finder(**wanted), facts.scan["sample_id"])
+        return validate_issues(issue_names(table), table)
+
+    table = workspace.derive(name, make, inputs=_inputs_of(workspace, wanted))
+    return {issue: int(table[f"is_{issue}_issue"].sum()) for issue in issue_names(table)}
+
+
+def _inputs_of(workspace: Workspace, wanted: Iterable[str]) -> list[str]:
+    """The files that these facts, and the list of samples to cover, come from."""
+    files = {
+        "samples": ["samples"],
+        "embeddings": [EMBEDDER],
+        "neighbors": [EMBEDDER, neighbors_of(workspace)],
+        "pairs": ["near_duplicate_pairs"],
+        "groups": ["near_duplicate_pairs"],
+        "prediction": [PROBE],
+    }
+    return sorted({"scan", *(file for name in wanted for file in files.get(name, []))})
 
 
 def keep_class_report(workspace: Workspace, facts: Facts) -> None:
     from curate.find import needs
     from curate.find.classes import class_report
 
-    workspace.write(CLASS_REPORT, class_report(**needs(class_report, vars(facts))), inputs=["samples"])
+    if reason_against(facts, class_report):
+        workspace.forget(CLASS_REPORT)
+        return
+    wanted = needs(class_report, vars(facts))
+    workspace.derive(CLASS_REPORT, lambda: class_report(**wanted), inputs=_inputs_of(workspace, wanted))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from curate.config import AnnotationOptions, EmbedOptions, FindOptions, SplitOpt
 from curate.errors import SourceError
 from curate.progress import Progress, silent
 from curate.verbs.embed import embed
-from curate.verbs.find import FindSummary, find
+from curate.verbs.find import ANNOTATORS, FIRST_PROBE, FindSummary, find
 from curate.workspace import Workspace, digest_of
 
 
@@ -65,7 +66,10 @@ def ingest(
     SourceError, AnnotationError : the source or the annotations can't be read at all
     WorkspaceBusy : another process is writing to this workspace
     """
+    from curate.ingest.splits import checked_shares
+
     annotating = annotating or AnnotationOptions()
+    checked_shares(splitting or SplitOptions())  # before an hour of looking at images
     with workspace.writing():
         layout = read_labels(workspace, source, annotations=annotations, image_root=image_root, options=annotating)
         scan = embed(workspace, options=embedding, progress=progress)
@@ -106,7 +110,13 @@ def read_labels(
 
     started = time.perf_counter()
     given = read_source(source, image_root=image_root)
-    said = {"source": str(given.root), "layout": given.layout, "annotations": [str(file) for file in annotations]}
+    files = [file for file in (source, *annotations) if file.is_file()]
+    said = {
+        "source": str(given.root),
+        "layout": given.layout,
+        "annotations": [str(file) for file in annotations],
+        "digests": {os.path.abspath(file): digest_of(file) for file in files},  # `status` looks whether they changed
+    }
     problems = given.problems
     if annotations:
         tables, more = zip(*(read_annotations(file, given.sources) for file in annotations), strict=True)
@@ -119,7 +129,7 @@ def read_labels(
             parameters={"bootstraps": options.bootstraps, "seed": options.seed},
         )
     else:
-        for name in ("annotations", AGREEMENT, "consensus"):
+        for name in ("annotations", AGREEMENT, "consensus", FIRST_PROBE, ANNOTATORS):
             workspace.forget(name)
     workspace.write("row_problems", problems, parameters=said)
     workspace.write("sources", given.sources, parameters={**said, "given": str(source), "image_root": image_root})

@@ -40,20 +40,28 @@ def list_issue(workspace: Workspace, issue: str, *, everything: bool = False) ->
     from curate.find import issue_names
 
     tables = found_issues(workspace)
-    known = {name: finder for finder, table in tables.items() for name in issue_names(table)}
-    if issue not in known:
-        raise CurateError(f"there is no issue '{issue}'", f"one of {', '.join(sorted(known))}")
-    table = tables[known[issue]]
+    known = {name for table in tables.values() for name in issue_names(table)}
+    table = tables[require_issue(tables, issue)]
     others = {f"{p}{name}{s}" for name in known if name != issue for p, s in (("is_", "_issue"), ("", "_score"))}
     shown = table if everything else table[table[f"is_{issue}_issue"]]
     shown = shown[[column for column in shown.columns if column not in others]]
     return shown.sort_values([f"{issue}_score", "sample_id"], ignore_index=True)
 
 
+def require_issue(tables: dict[str, pd.DataFrame], issue: str) -> str:
+    """The finder that knows `issue`; raises CurateError where none does."""
+    from curate.find import issue_names
+
+    known = {name: finder for finder, table in tables.items() for name in issue_names(table)}
+    if issue not in known:
+        raise CurateError(f"there is no issue '{issue}'", f"one of {', '.join(sorted(known))}")
+    return known[issue]
+
+
 def export(rows: pd.DataFrame, out: Path) -> None:
     """Write a table as CSV, Parquet or JSON, by the ending of `out`."""
     if out.suffix not in (".csv", ".parquet"):
-        raise CurateError(f"can't write '{out.suffix}' files", ".csv or .parquet")
+        raise CurateError(f"can't write '{out.suffix}' files", ".csv or .parquet", "--out issues.csv")
     with replacing(out) as temporary:
         FORMATS[out.suffix].write(rows, temporary)
 

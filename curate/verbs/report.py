@@ -12,7 +12,8 @@ import pandas as pd
 
 from curate import __version__
 from curate.verbs.apply import diff, version_facts
-from curate.verbs.decide import followed_decisions
+from curate.verbs.decide import followed_decisions, ledger_state
+from curate.verbs.embed import EMBEDDER
 from curate.verbs.find import ANNOTATORS, CLASS_REPORT, SPLIT_PROOF, open_facts
 from curate.verbs.ingest import AGREEMENT
 from curate.verbs.issues import found_issues
@@ -59,8 +60,14 @@ def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFra
     if out is not None:
         write_atomically(out, page.encode())
         return out
-    workspace.write(PAGE, page, inputs=["samples", *issues, *(["annotations"] if workspace.has("annotations") else [])])
+    workspace.write(PAGE, page, inputs=["samples", "annotations", *issues], parameters=work_so_far(workspace))
     return workspace.file_of(PAGE)
+
+
+def work_so_far(workspace: Workspace) -> dict[str, Any]:
+    """The decisions, versions and runs there are: what the page tells besides the tables."""
+    runs = [number for number, _ in finished_runs(workspace)]
+    return {"decisions": ledger_state(workspace), "versions": workspace.numbered("versions"), "runs": runs}
 
 
 def _title(workspace: Workspace) -> str:
@@ -93,7 +100,7 @@ def _map(workspace: Workspace, issues: dict[str, pd.DataFrame]) -> Any:
         points = {name: made.points[name].to_numpy(dtype=kind) for name, kind in POINTS.items()}
         return {**points, "of": np.array(made.of), "atlas": np.frombuffer(made.atlas or b"", dtype=np.uint8)}
 
-    kept = workspace.derive("reports/map.npz", make, inputs=["scan", *issues])
+    kept = workspace.derive("reports/map.npz", make, inputs=["scan", EMBEDDER, *issues])
     points = pd.DataFrame({name: kept[name] for name in POINTS})
     return EmbeddingMap(points, int(kept["of"]), kept["atlas"].tobytes() or None)
 

@@ -10,7 +10,7 @@ from typing import Any
 from curate.config import TrainOptions
 from curate.progress import Progress, silent
 from curate.verbs.apply import AS_INGESTED, latest_version, manifest_of
-from curate.workspace import Workspace, write_atomically
+from curate.workspace import Workspace, read_json, write_atomically
 
 PREDICTIONS = "pred_probs/trainer.parquet"
 
@@ -63,17 +63,22 @@ def retrain(
 def _folder(workspace: Workspace, versions: dict[str, int]) -> tuple[int, Path]:
     """The folder of the unfinished run of these versions, or of a new run."""
     numbers = workspace.numbered("runs")
-    if numbers:
-        last = workspace.path("runs", str(numbers[-1]))
-        if not (last / "run.json").exists() and json.loads((last / "versions.json").read_text()) == versions:
-            return numbers[-1], last
     number = (numbers or [0])[-1] + 1
     folder = workspace.path("runs", str(number))
+    if numbers:
+        last = workspace.path("runs", str(numbers[-1]))
+        if not (last / "run.json").exists() and read_json(last / "versions.json") in (None, versions):
+            number, folder = numbers[-1], last
     write_atomically(folder / "versions.json", json.dumps(versions).encode())
     return number, folder
 
 
 def finished_runs(workspace: Workspace) -> list[tuple[int, dict[str, Any]]]:
     """The runs that ended, oldest first: number and `run.json`."""
-    files = {n: workspace.path("runs", str(n), "run.json") for n in workspace.numbered("runs")}
-    return [(n, json.loads(file.read_text())) for n, file in files.items() if file.exists()]
+    runs = {n: read_json(workspace.path("runs", str(n), "run.json")) for n in workspace.numbered("runs")}
+    return [(n, run) for n, run in runs.items() if run is not None]
+
+
+def versions_of(workspace: Workspace, run: int) -> dict[str, int]:
+    """The numbers of the versions that a run compares: `before`, `after`."""
+    return read_json(workspace.path("runs", str(run), "versions.json")) or {}

@@ -11,7 +11,7 @@ import pandas as pd
 from curate.review.outlook import Outlook
 from curate.verbs.decide import followed_decisions
 from curate.verbs.find import neighbors_of
-from curate.verbs.issues import found_issues
+from curate.verbs.issues import found_issues, require_issue
 from curate.workspace import Workspace, write_atomically
 
 
@@ -46,6 +46,8 @@ def review(
     from curate.review.table import queue_csv
 
     samples, issues = workspace.read("samples"), found_issues(workspace)
+    if issue:
+        require_issue(issues, issue)
     pairs, decisions = workspace.read("near_duplicate_pairs"), followed_decisions(workspace).decisions
     queue = build_queue(samples, issues, pairs, decisions)
     ahead = outlook(samples, issues, decisions, queue)

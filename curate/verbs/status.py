@@ -3,50 +3,97 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from curate.workspace import Workspace
+from curate.errors import CurateError
+from curate.verbs.apply import APPLIED
+from curate.verbs.decide import ledger_state
+from curate.verbs.report import PAGE, work_so_far
+from curate.verbs.retrain import finished_runs, versions_of
+from curate.workspace import Workspace, code_version, digest_of
+
+Row = dict[str, Any]  # stage, state, made, detail
+DONE, STALE, NEVER = "done", "stale", "never run"
 
 
-def status(workspace: Workspace) -> list[dict[str, Any]]:
-    """One row per stage: `stage, state, made, detail`. State is done, stale or never run."""
+def status(workspace: Workspace) -> list[Row]:
+    """One row per stage: `stage, state, made, detail`. State is done, stale or never run.
+
+    Looks at names, sizes and times of the source's files, and opens none but a manifest and annotations.
+    """
     from curate.find import all_finders
 
-    rows = [_ingest_row(workspace), _row(workspace, "embed", "scan")]
-    if workspace.has("scan"):
-        rows[-1] = _check_files(workspace, rows[-1])
-    rows += [_row(workspace, f"find: {name}", name) for name in ("samples", *all_finders())]
-    rows += [_decisions_row(workspace), _numbered_row(workspace, "apply", "versions")]
-    rows += [_numbered_row(workspace, "retrain", "runs"), _row(workspace, "report", "reports/report.html")]
-    return rows
+    ingested, embedded = _ingest_row(workspace), _embed_row(workspace)
+    found = [_row(workspace, f"find: {name}", name) for name in ("samples", *all_finders())]
+    changed = " and ".join(row["stage"] for row in (ingested, embedded) if row["state"] == STALE)
+    if changed:
+        found = [_stale(row, f"rests on {changed}") for row in found]
+    later = [_decisions_row(workspace), _apply_row(workspace), _retrain_row(workspace), _report_row(workspace)]
+    return [ingested, embedded, *found, *later]
 
 
-def _row(workspace: Workspace, stage: str, name: str) -> dict[str, Any]:
+def _row(workspace: Workspace, stage: str, name: str) -> Row:
+    """The row of a stage that ends with the file `name`, by what lies in the workspace."""
     made = workspace.sidecar(name)
     if made is None:
-        return {"stage": stage, "state": "never run", "made": "", "detail": ""}
-    changed = workspace.stale_inputs(name)
-    detail = f"changed since: {', '.join(changed)}" if changed else f"{made['counts']['rows']:,} rows"
-    return {"stage": stage, "state": "stale" if changed else "done", "made": made["made"], "detail": detail}
-
-
-def _ingest_row(workspace: Workspace) -> dict[str, Any]:
-    row = _row(workspace, "ingest", "sources")
-    made = workspace.sidecar("sources")
-    if made:
-        row["detail"] += f" from {made['parameters']['given']}"
+        return {"stage": stage, "state": NEVER, "made": "", "detail": ""}
+    row = {"stage": stage, "state": DONE, "made": made["made"], "detail": f"{made['counts']['rows']:,} rows"}
+    if changed := workspace.stale_inputs(name):
+        return _stale(row, f"changed since: {', '.join(changed)}")
+    if made["code"] != code_version():
+        return _stale(row, f"made by curate {made['code']}")
     return row
 
 
-def _check_files(workspace: Workspace, row: dict[str, Any]) -> dict[str, Any]:
+def _stale(row: Row, why: str) -> Row:
+    return {**row, "state": STALE, "detail": why} if row["state"] == DONE else row
+
+
+def _ingest_row(workspace: Workspace) -> Row:
+    """Whether the source is as it was read: a folder's list of files, a manifest's and the annotations' content."""
+    row, made = _row(workspace, "ingest", "sources"), workspace.sidecar("sources")
+    if made is None:
+        return row
+    given = made["parameters"]
+    changed = [file for file, digest in given.get("digests", {}).items() if not _is_still(Path(file), digest)]
+    if changed:
+        return _stale(row, f"changed or gone: {', '.join(changed)}")
+    if given["layout"] != "manifest" and (difference := _folder_difference(workspace, Path(given["source"]))):
+        return _stale(row, f"{difference}: curate ingest again")
+    return {**row, "detail": f"{row['detail']} from {given['given']}"}
+
+
+def _is_still(file: Path, digest: str) -> bool:
+    try:
+        return digest_of(file) == digest
+    except OSError:
+        return False
+
+
+def _folder_difference(workspace: Workspace, root: Path) -> str:
+    """What a folder holds now that it did not, and the other way round; empty where nothing."""
+    from curate.ingest.sources import read_source
+
+    try:
+        now = read_source(root).sources
+    except CurateError as error:
+        return error.found
+    known, seen = set(workspace.read("sources")["sample_id"]), set(now["sample_id"])
+    counts = {"new": len(seen - known), "gone": len(known - seen)}
+    return ", ".join(f"{n:,} image(s) {what}" for what, n in counts.items() if n)
+
+
+def _embed_row(workspace: Workspace) -> Row:
     """Compare size and time of every file with the last scan, without opening any."""
+    row = _row(workspace, "embed", "scan")
+    if row["state"] != DONE:
+        return row
     scan = workspace.read("scan").merge(workspace.read("sources")[["sample_id", "path"]], on="sample_id")
     changed = sum(map(_differs, scan["path"], scan["bytes"], scan["mtime_ns"]))
-    if changed:
-        return {**row, "state": "stale", "detail": f"{changed:,} file(s) changed or gone: curate ingest again"}
-    return row
+    return _stale(row, f"{changed:,} file(s) changed or gone: curate ingest again") if changed else row
 
 
 def _differs(path: str, size: float, modified: float) -> bool:
@@ -54,26 +101,47 @@ def _differs(path: str, size: float, modified: float) -> bool:
         seen = os.stat(path)
     except OSError:
         return not pd.isna(size)
-    return pd.isna(size) or (seen.st_size, seen.st_mtime_ns) != (int(size), int(modified))
+    # the table holds float64, which can't tell nanoseconds apart
+    return (float(seen.st_size), float(seen.st_mtime_ns)) != (size, modified)
 
 
-def _decisions_row(workspace: Workspace) -> dict[str, Any]:
+def _decisions_row(workspace: Workspace) -> Row:
     from curate.review.ledger import Ledger
 
     with Ledger(workspace.ledger) as ledger:
         decisions = ledger.current()
     if decisions.empty:
-        return {"stage": "review", "state": "never run", "made": "", "detail": "no decisions yet"}
-    return {
-        "stage": "review",
-        "state": "done",
-        "made": decisions["time"].max(),
-        "detail": f"{len(decisions):,} decisions",
-    }
+        return {"stage": "review", "state": NEVER, "made": "", "detail": "no decisions yet"}
+    made, detail = decisions["time"].max(), f"{len(decisions):,} decisions"
+    return {"stage": "review", "state": DONE, "made": made, "detail": detail}
 
 
-def _numbered_row(workspace: Workspace, stage: str, kind: str) -> dict[str, Any]:
-    numbers = workspace.numbered(kind)
-    if not numbers:
-        return {"stage": stage, "state": "never run", "made": "", "detail": ""}
-    return _row(workspace, stage, f"{kind}/{numbers[-1]}/{kind[:-1]}.json") | {"detail": f"{kind[:-1]} {numbers[-1]}"}
+def _apply_row(workspace: Workspace) -> Row:
+    row, made = _row(workspace, "apply", APPLIED), workspace.sidecar(APPLIED)
+    if made is None:
+        return row
+    if made["parameters"]["decisions"] != ledger_state(workspace):
+        return _stale(row, "decisions have changed since")
+    return {**row, "detail": f"version {workspace.read(APPLIED)['version']}"} if row["state"] == DONE else row
+
+
+def _retrain_row(workspace: Workspace) -> Row:
+    """Done where the last run that ended judged the last version."""
+    runs, versions = [number for number, _ in finished_runs(workspace)], workspace.numbered("versions")
+    begun = workspace.numbered("runs")
+    unfinished = f"run {begun[-1]} has not ended: curate retrain goes on" if begun and begun[-1] not in runs else ""
+    if not runs:
+        return {"stage": "retrain", "state": NEVER, "made": "", "detail": unfinished}
+    ended = workspace.path("runs", str(runs[-1]), "run.json").stat().st_mtime
+    made = pd.Timestamp(ended, unit="s", tz="UTC").isoformat(timespec="seconds")
+    row = {"stage": "retrain", "state": DONE, "made": made, "detail": unfinished or f"run {runs[-1]}"}
+    judged = versions_of(workspace, runs[-1]).get("after")
+    return row if [judged] == versions[-1:] else _stale(row, f"run {runs[-1]} judged version {judged}, not the last")
+
+
+def _report_row(workspace: Workspace) -> Row:
+    row, made = _row(workspace, "report", PAGE), workspace.sidecar(PAGE)
+    if made is None:
+        return row
+    changed = [name for name, value in work_so_far(workspace).items() if made["parameters"].get(name) != value]
+    return _stale(row, f"changed since: {', '.join(changed)}") if changed else {**row, "detail": PAGE}

@@ -25,8 +25,8 @@ from curate.embed.decode import decode
 from curate.embed.look import resized
 from curate.embed.measure import WORK_SIDE, measure
 from curate.embed.models import Embedder, load_embedder
-from curate.embed.scan import load, scan
-from curate.embed.store import THUMB
+from curate.embed.scan import scan
+from curate.embed.store import THUMB, load
 
 Line = tuple[str, float, float]  # step, images/s of one core, images/s by the clock
 

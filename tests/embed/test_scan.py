@@ -21,8 +21,8 @@ from slow_scan import scan_slowly
 from curate.config import EmbedOptions
 from curate.embed import look
 from curate.embed.models import Embedder
-from curate.embed.scan import load, scan
-from curate.embed.store import Embedded, Store
+from curate.embed.scan import scan
+from curate.embed.store import Embedded, Store, load
 from curate.errors import StageMissing
 from curate.schema import validate
 
