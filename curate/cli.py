@@ -457,7 +457,7 @@ def decide(
 
 
 @main.command()
-@click.option("--last", type=click.IntRange(1), help="Take back the last N entries: a verdict, a file or a bulk rule is one.")
+@click.option("--last", type=click.IntRange(1), help="Take back the last N entries (verdict, file or bulk rule).")
 @click.option("--id", "ids", type=int, multiple=True, help="Take back the decision of this number; may repeat.")
 @click.option("--reviewer", envvar="CURATE_REVIEWER", default="")
 @with_workspace
