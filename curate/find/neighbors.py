@@ -1,16 +1,15 @@
 """Embeddings → each sample's nearest neighbours by cosine similarity.
 
-Up to `EXACT_UP_TO` samples every pair is compared: the default and the oracle. Beyond, samples are put
-into lists by k-means on their leading principal components; the nearest lists are searched there and the
-best candidates compared again in full. What was done, and its recall on sampled rows, stands in `method`.
+Up to `EXACT_UP_TO` samples every pair is compared: the default and the oracle. Beyond, a FAISS index of short
+codes names candidates, which are compared again in full. How many lists it searches, and how many candidates
+it names, a pilot decides: some rows whose true neighbours are known. What was done, and its recall on other
+rows, stands in `method`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,10 +18,13 @@ if TYPE_CHECKING:
 
 EXACT_UP_TO = 20_000  # samples; two cores take 7 s there, and four times as long for twice as many
 CUDA_K = 2048  # FAISS can't select more on a GPU
-COMPONENTS = 192  # principal components searched; rescoring uses all dimensions
-LISTS = 4  # lists, in units of sqrt(N)
-LOOKED_AT = 72  # rows compared per query, in units of sqrt(N)
-CHECKED_ROWS = 200  # rows searched exactly too, to state the recall
+COMPONENTS = 192  # principal components that the index knows, 4 bits for each
+LISTS = 2  # inverted lists, in units of sqrt(N)
+SEARCHED = (32, 16, 8, 4, 2)  # the pilot tries a 32nd of the lists, a 16th …
+REACHED = 0.985  # share of the pilot's true neighbours that the candidates must hold
+MOST_CANDIDATES = 16  # in units of k; where so many don't hold them, all pairs are compared
+PILOT_ROWS = 400  # rows searched exactly too: half of them set the effort, the others state the recall
+QUERIES = 2048  # rows rescored at once; those of one list share most of their candidates
 BLOCK = 1 << 24  # similarities held at once: 64 MiB
 
 
@@ -49,15 +51,15 @@ def nearest(embeddings: np.ndarray, k: int, *, method: str = "auto") -> Neighbor
     ----------
     embeddings : (N, d) float16 or float32, L2-normalised rows
     k : neighbours per row; fewer are returned where there are fewer than k + 1 rows
-    method : "exact" compares all pairs, "clustered" searches the nearest k-means lists; "auto" is exact up
-        to `EXACT_UP_TO` rows and on CUDA (by FAISS), clustered beyond
+    method : "exact" compares all pairs, "indexed" searches a FAISS index of codes and rescores; "auto" is
+        exact up to `EXACT_UP_TO` rows and on CUDA (by FAISS), indexed beyond
 
     Returns
     -------
     Neighbors with k columns, or N - 1 where that is less. Equal similarities are ordered by row number.
     """
-    if method not in ("auto", "exact", "clustered"):
-        raise ValueError(f"method is {method!r}; expected auto, exact or clustered")
+    if method not in ("auto", "exact", "indexed"):
+        raise ValueError(f"method is {method!r}; expected auto, exact or indexed")
     k = max(0, min(k, len(embeddings) - 1))
     if k == 0:
         shape = (len(embeddings), 0)
@@ -66,7 +68,7 @@ def nearest(embeddings: np.ndarray, k: int, *, method: str = "auto") -> Neighbor
         return _exact_on_cuda(embeddings, k)
     if method == "exact" or (method == "auto" and len(embeddings) <= EXACT_UP_TO):
         return Neighbors(*_exact(embeddings, np.arange(len(embeddings)), k), "exact: all pairs, float32")
-    return _clustered(embeddings, k)
+    return _indexed(embeddings, k)
 
 
 # ---- exact --------------------------------------------------------------------------------------
@@ -133,31 +135,27 @@ def _exact_on_cuda(embeddings: np.ndarray, k: int) -> Neighbors:
     return Neighbors(*_ordered(D.astype(np.float32), I), "exact: all pairs, FAISS on CUDA")
 
 
-# ---- clustered ----------------------------------------------------------------------------------
+# ---- indexed ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Lists:
-    """The rows sorted by k-means list."""
-
-    order: np.ndarray  # (N,) row numbers, list after list
-    starts: np.ndarray  # (lists + 1,) where each list begins in `order`, and N
-    centres: np.ndarray  # (lists, components) float32
-    reduced: torch.Tensor  # (N, components) float32, in the order of `order`
-
-
-def _clustered(embeddings: np.ndarray, k: int) -> Neighbors:
+def _indexed(embeddings: np.ndarray, k: int) -> Neighbors:
     n = len(embeddings)
-    looked_at = min(n, max(8 * k, round(LOOKED_AT * n**0.5)))
-    lists = _make_lists(_reduce(embeddings))
+    rows = np.unique(np.linspace(0, n - 1, PILOT_ROWS, dtype=np.int64))
+    truth = _exact(embeddings, rows, k)[1]
+    reduced = _reduce(embeddings)
+    index = _codes(reduced)
+    count = _set_effort(index, reduced, rows[::2], truth[::2])
+    if not count:
+        return Neighbors(*_exact(embeddings, np.arange(n), k), "exact: all pairs, float32; no index reaches so many")
     D = np.empty((n, k), np.float32)
     I = np.empty((n, k), np.int32)  # noqa: E741
-    for rows, candidates in _candidates(lists, looked_at, min(n - 1, 2 * k)):
-        D[rows], I[rows] = _rescored(embeddings, rows, candidates, k)
-    recall = _recall(embeddings, I)
-    shape = f"{len(lists.centres)} k-means lists of {lists.reduced.shape[1]} components"
-    method = f"clustered: {shape}, {looked_at} rows looked at, {2 * k} rescored in full; recall {recall:.3f}"
-    return Neighbors(D, I, method, recall)
+    order = np.argsort(index.quantizer.assign(reduced, 1)[:, 0], kind="stable")
+    for start in range(0, n, QUERIES):
+        some = order[start : start + QUERIES]
+        D[some], I[some] = _rescored(embeddings, some, _candidates(index, reduced, some, count), k)
+    recall = _share_found(I[rows[1::2]], truth[1::2])
+    shape = f"{index.nprobe} of {index.nlist} lists, {reduced.shape[1]} components"
+    return Neighbors(D, I, f"indexed by FAISS: {shape}, {count} candidates rescored; recall {recall:.3f}", recall)
 
 
 def _reduce(embeddings: np.ndarray) -> np.ndarray:
@@ -165,74 +163,49 @@ def _reduce(embeddings: np.ndarray) -> np.ndarray:
     import torch
 
     sample = _float32(embeddings[:: -(-len(embeddings) // EXACT_UP_TO)])
-    axes = torch.linalg.eigh(sample.T @ sample)[1][:, -COMPONENTS:].contiguous().numpy()
+    axes = torch.linalg.eigh(sample.T @ sample)[1][:, -COMPONENTS:].contiguous()
     starts = range(0, len(embeddings), EXACT_UP_TO)
-    return np.concatenate([embeddings[i : i + EXACT_UP_TO].astype(np.float32) @ axes for i in starts])
+    return np.concatenate([(_float32(embeddings[i : i + EXACT_UP_TO]) @ axes).numpy() for i in starts])
 
 
-def _make_lists(reduced: np.ndarray) -> _Lists:
+def _codes(reduced: np.ndarray) -> Any:
+    """An inverted file of 4-bit codes, one for each component (FAISS's fast scan; André et al. 2017)."""
     import faiss
-    import torch
 
-    kmeans = faiss.Kmeans(
-        reduced.shape[1],
-        round(LISTS * len(reduced) ** 0.5),
-        niter=8,
-        seed=0,
-        spherical=True,
-        min_points_per_centroid=1,
-        max_points_per_centroid=32,
-    )
-    kmeans.train(reduced)
-    belongs = kmeans.index.search(reduced, 1)[1][:, 0]
-    order = np.argsort(belongs, kind="stable")
-    belongs = belongs[order]
-    place = np.arange(len(order)) - np.searchsorted(belongs, belongs)  # 0, 1, 2 … within each list
-    starts = np.flatnonzero(place % _longest(len(order)) == 0)
-    return _Lists(
-        order=order,
-        starts=np.append(starts, len(order)),
-        centres=np.asarray(kmeans.centroids)[belongs[starts]],
-        reduced=torch.from_numpy(reduced[order]),
-    )
+    n, d = reduced.shape
+    lists = max(1, round(LISTS * n**0.5))
+    index = faiss.IndexIVFPQFastScan(faiss.IndexFlatIP(d), d, lists, d, 4, faiss.METRIC_INNER_PRODUCT)
+    index.cp.niter, index.cp.min_points_per_centroid = 8, 1
+    index.train(reduced[:: -(-n // max(EXACT_UP_TO, 32 * lists))])
+    index.add(reduced)
+    return index
 
 
-def _longest(n: int) -> int:
-    """Longer lists are cut, so that copies can't make one list of everything."""
-    return 2 * math.ceil(n**0.5 / LISTS)
+def _set_effort(index: Any, reduced: np.ndarray, rows: np.ndarray, truth: np.ndarray) -> int:
+    """Set how many lists `index` searches, and return how many candidates it should name; 0 where none suffice."""
+    k = truth.shape[1]
+    most = min(len(reduced) - 1, MOST_CANDIDATES * k)
+    for part in SEARCHED:
+        index.nprobe = max(1, index.nlist // part)
+        found = _candidates(index, reduced, rows, most)
+        if _share_found(found, truth) >= REACHED:
+            tried = (min(most, times * k) for times in (2, 3, 4, 6, 8, 12, MOST_CANDIDATES))
+            return next(count for count in tried if _share_found(found[:, :count], truth) >= REACHED)
+    return 0
 
 
-def _candidates(lists: _Lists, looked_at: int, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each list its rows, and for each row the `count` most similar rows of the lists nearby, unsorted."""
-    import torch
-
-    longest = _longest(len(lists.order))
-    room = torch.empty((looked_at + longest, lists.reduced.shape[1]))
-    products = torch.empty(longest * len(room))  # both reused: fresh pages cost more than the product
-    for number in range(len(lists.centres)):
-        spans = _spans_nearby(lists, number, looked_at)
-        base = torch.cat([lists.reduced[span] for span in spans], out=room[: sum(s.stop - s.start for s in spans)])
-        query = lists.reduced[spans[0]]
-        similarity = products[: len(query) * len(base)].view(len(query), len(base))
-        torch.mm(query, base.T, out=similarity).fill_diagonal_(-torch.inf)  # row i is column i: see _spans_nearby
-        columns = similarity.topk(count, dim=1, sorted=False)[1].numpy()
-        yield lists.order[spans[0]], np.concatenate([lists.order[span] for span in spans])[columns]
-
-
-def _spans_nearby(lists: _Lists, number: int, looked_at: int) -> list[slice]:
-    """The places in `order` of list `number` first, then of the lists nearest to it, until enough rows."""
-    affinity = lists.centres @ lists.centres[number]
-    affinity[number] = np.inf
-    near = np.argsort(-affinity, kind="stable")
-    rows = np.diff(lists.starts)[near].cumsum()
-    near = near[: np.searchsorted(rows, looked_at) + 1]
-    return [slice(int(lists.starts[i]), int(lists.starts[i + 1])) for i in near]
+def _candidates(index: Any, reduced: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
+    """(m, count) rows that the index holds nearest to `rows`, themselves excluded; -1 where it names fewer."""
+    found = index.search(reduced[rows], count + 1)[1]
+    others = found != rows[:, None]
+    others[others.all(axis=1), -1] = False  # a row with many copies may not find itself: leave out the last instead
+    return found[others].reshape(len(rows), count)
 
 
 def _rescored(
     embeddings: np.ndarray, rows: np.ndarray, candidates: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k best of (rows, m) candidates by the full embeddings; the rows of a list share most of theirs."""
+    """The k best of (rows, m) candidates by the full embeddings."""
     import faiss
 
     shared, place = np.unique(candidates, return_inverse=True)
@@ -241,18 +214,20 @@ def _rescored(
     D = np.empty(candidates.shape, np.float32)
     pointers = (faiss.swig_ptr(array) for array in (D, query, base, place))
     faiss.fvec_inner_products_by_idx(*pointers, query.shape[1], *candidates.shape)  # type: ignore[attr-defined]
+    D[candidates < 0] = -np.inf
+    if len(lacking := np.flatnonzero((candidates >= 0).sum(axis=1) < k)):  # few rows in the lists nearby
+        D[lacking, :k], candidates[lacking, :k] = _exact(embeddings, rows[lacking], k)
+        D[lacking, k:] = -np.inf
     best = np.argpartition(-D, k - 1, axis=1)[:, :k]
     return _ordered(np.take_along_axis(D, best, 1), np.take_along_axis(candidates, best, 1))
 
 
-def _recall(embeddings: np.ndarray, I: np.ndarray) -> float:  # noqa: E741
-    """Share of the true nearest found, over rows spread evenly."""
-    rows = np.unique(np.linspace(0, len(I) - 1, CHECKED_ROWS, dtype=np.int64))
-    truth = _exact(embeddings, rows, I.shape[1])[1]
-    return float(np.mean([np.isin(found, true).mean() for found, true in zip(I[rows], truth, strict=True)]))
+def _share_found(found: np.ndarray, truth: np.ndarray) -> float:
+    """Share of the true neighbours (m, k) among those found (m, any)."""
+    return float(np.mean([np.isin(true, some).mean() for some, true in zip(found, truth, strict=True)]))
 
 
 def _float32(rows: np.ndarray) -> torch.Tensor:
     import torch
 
-    return torch.from_numpy(rows.astype(np.float32, order="C"))  # a copy: the rows may be a read-only map
+    return torch.from_numpy(np.array(rows)).float()  # a copy: the rows may be a read-only map; torch converts faster

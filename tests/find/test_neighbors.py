@@ -54,7 +54,7 @@ def test_blocks_do_not_change_the_answer(monkeypatch):
     np.testing.assert_allclose(whole.D, in_blocks.D, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", ["exact", "clustered"])
+@pytest.mark.parametrize("method", ["exact", "indexed"])
 def test_a_row_is_never_its_own_neighbour_even_among_copies(method):
     vectors = np.concatenate([clouds(2000), np.repeat(clouds(1, seed=1), 30, axis=0)])
     found = nearest(vectors, 10, method=method)
@@ -71,13 +71,13 @@ def test_few_rows_have_as_many_neighbours_as_there_are(n):
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(ValueError, match="expected auto, exact or clustered"):
+    with pytest.raises(ValueError, match="expected auto, exact or indexed"):
         nearest(clouds(5), 2, method="magic")
 
 
-def test_clustered_search_finds_98_percent_and_says_so():
+def test_indexed_search_finds_98_percent_and_says_so():
     vectors = clouds(12_000)
-    found, exact = nearest(vectors, 20, method="clustered"), nearest(vectors, 20, method="exact")
+    found, exact = nearest(vectors, 20, method="indexed"), nearest(vectors, 20, method="exact")
     recall = np.mean([np.isin(truth, some).mean() for some, truth in zip(found.I, exact.I, strict=True)])
     assert recall >= 0.98
     assert abs(found.recall - recall) < 0.02
@@ -86,10 +86,10 @@ def test_clustered_search_finds_98_percent_and_says_so():
     np.testing.assert_allclose(found.D, (vectors[rows] * vectors[found.I]).sum(2), atol=1e-5)
 
 
-def test_large_data_are_clustered_unless_exact_is_asked_for(monkeypatch):
+def test_large_data_are_indexed_unless_exact_is_asked_for(monkeypatch):
     monkeypatch.setattr(neighbors, "EXACT_UP_TO", 1000)
     vectors = clouds(1500)
-    assert nearest(vectors, 5).method.startswith("clustered")
+    assert nearest(vectors, 5).method.startswith("indexed")
     assert nearest(vectors, 5, method="exact").method.startswith("exact")
 
 
@@ -112,7 +112,7 @@ def test_ten_thousand_equal_rows_take_no_longer_than_different_ones():
     seconds = {}
     for name, vectors in (("different", different), ("equal", equal)):
         started = time.process_time()
-        found = nearest(vectors, 10, method="clustered")
+        found = nearest(vectors, 10, method="indexed")
         seconds[name] = time.process_time() - started
     np.testing.assert_allclose(found.D, 1, atol=1e-5)
     assert seconds["equal"] < 5 * seconds["different"] + 2
@@ -125,7 +125,7 @@ def test_time_grows_hardly_faster_than_the_data():
     for n in sizes:
         vectors = clouds(n).astype(np.float16)
         started = time.process_time()
-        nearest(vectors, 20, method="clustered")
+        nearest(vectors, 20, method="indexed")
         seconds.append(time.process_time() - started)
     slope = np.log(seconds[1] / seconds[0]) / np.log(sizes[1] / sizes[0])
-    assert slope < 1.5, seconds  # the search is N^1.5 by design; only quadratic cost would break this
+    assert slope < 1.5, seconds  # lists grow with sqrt(N); only quadratic cost would break this

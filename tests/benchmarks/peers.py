@@ -1,0 +1,156 @@
+"""`curate ingest`, with everything it does, beside its peers, each as a whole process in one run.
+
+    python tests/benchmarks/peers.py small                 10,000 bench images (32 × 32)
+    python tests/benchmarks/peers.py sixfold               60,000: each six times, changed enough to be another
+    python tests/benchmarks/peers.py photos                2,560 photographs: 256, ten times under other names
+
+The peers are imported by `--peers PYTHON`, an environment with fastdup 2.54 and cleanvision 0.3.7; without it
+only curate runs. Runs take turns (`--runs 3`); the table gives the median of the wall clock, the processor time
+and the peak memory of each, and how many times faster curate is. The machine should have nothing else to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+BENCH = ROOT.parent / "shared" / "bench"
+
+FASTDUP = """
+import sys, fastdup
+fastdup.create(work_dir=sys.argv[2], input_dir=sys.argv[1]).run(overwrite=True, num_threads=2)
+"""
+CLEANVISION = """
+import sys
+from cleanvision import Imagelab
+if __name__ == "__main__":
+    Imagelab(data_path=sys.argv[1]).find_issues(n_jobs=2)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("small", "sixfold", "photos"))
+    parser.add_argument("--peers", help="the python that has fastdup and cleanvision")
+    parser.add_argument("--only", nargs="+", default=["curate", "fastdup", "cleanvision"])
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="make the images there, or use those that are there")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        source = given.keep or Path(scratch) / "data"
+        if not (source / "samples.csv").exists():
+            {"small": small, "sixfold": sixfold, "photos": photos}[given.what](source)
+        rows = []
+        for _ in range(given.runs):
+            for name, command in commands(source, Path(scratch) / "out", given.peers).items():
+                if name in given.only:
+                    rows.append({"what": name, **timed(command, Path(scratch) / "out")})
+                    print(rows[-1], file=sys.stderr, flush=True)
+        print(summary(pd.DataFrame(rows), images=len(list((source / "images").iterdir()))))
+
+
+def commands(source: Path, out: Path, peers: str | None) -> dict[str, list[str]]:
+    ingest = [sys.executable, "-m", "curate", "ingest", str(source / "samples.csv"), "-w", str(out)]
+    if not peers:
+        return {"curate": ingest}
+    return {
+        "curate": ingest,
+        "fastdup": [peers, "-c", FASTDUP, str(source / "images"), str(out)],
+        "cleanvision": [peers, "-c", CLEANVISION, str(source / "images"), str(out)],
+    }
+
+
+def timed(command: list[str], out: Path) -> dict[str, Any]:
+    """Seconds by the clock and of the processors, and peak memory of the largest process, children included."""
+    shutil.rmtree(out, ignore_errors=True)
+    started = time.perf_counter()
+    done = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    _, status, usage = os.wait4(done.pid, 0)
+    done.returncode = os.waitstatus_to_exitcode(status)
+    if done.returncode:
+        raise SystemExit(f"exit code {done.returncode}: {' '.join(command)}")
+    return {
+        "seconds": time.perf_counter() - started,
+        "cpu": usage.ru_utime + usage.ru_stime,
+        "peak GiB": usage.ru_maxrss / 2**20,
+    }
+
+
+def summary(rows: pd.DataFrame, images: int) -> str:
+    table = rows.groupby("what", sort=False).median()
+    table.insert(1, "images/s", images / table["seconds"])
+    table["times curate's"] = table["seconds"] / table["seconds"].get("curate", np.nan)
+    return f"{images:,} images, {os.cpu_count()} cores\n" + table.to_string(float_format="{:,.2f}".format)
+
+
+# ---- images ----------------------------------------------------------------------------------------
+
+
+def small(out: Path) -> None:
+    """The bench images with the labels of one annotator."""
+    with tarfile.open(BENCH / "cifar10n-dev" / "images.tar") as archive:
+        archive.extractall(out, filter="data")
+    said = pd.read_csv(BENCH / "cifar10n-dev" / "annotations.csv").query("annotator == 'annotator_1'")
+    samples = pd.read_csv(BENCH / "cifar10n-dev" / "samples.csv").set_index("image")
+    samples["label"] = samples["label"].fillna(said.set_index("image")["label"])
+    samples.reset_index().to_csv(out / "samples.csv", index=False)
+
+
+def sixfold(out: Path) -> None:
+    """Each bench image, and five times another cut of it, mirrored or not, in other colours, over another image."""
+    small(out)
+    samples, rng = pd.read_csv(out / "samples.csv"), np.random.default_rng(0)
+    pictures = np.stack([np.asarray(Image.open(out / image).convert("RGB")) for image in samples["image"]])
+    parts = [samples]
+    for copy in range(1, 6):
+        others = pictures[rng.permutation(len(pictures))].astype(np.float32)
+        names = samples["image"].str.replace(".jpg", f"-{copy}.jpg", regex=False)
+        for name, picture, other in zip(names, pictures, others, strict=True):
+            changed(picture, other, rng).save(out / name, quality=90)
+        parts.append(samples.assign(image=names))
+    pd.concat(parts).to_csv(out / "samples.csv", index=False)
+
+
+def changed(picture: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> Image.Image:
+    side = int(rng.integers(18, 25))
+    x, y = rng.integers(0, 33 - side, 2)
+    cut = Image.fromarray(picture[y : y + side, x : x + side]).resize((32, 32), Image.Resampling.BICUBIC)
+    pixels = np.asarray(cut, np.float32)[:, :: rng.choice([1, -1])]
+    mixed = (0.65 * pixels + 0.35 * other) * rng.uniform(0.7, 1.3, 3)
+    return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
+
+
+def photos(out: Path) -> None:
+    """The photographs, ten times: the same picture in other bytes (a comment is added), so that each is decoded."""
+    (out / "images").mkdir(parents=True)
+    rows = []
+    with tarfile.open(BENCH / "photos-256.tar") as archive:
+        for member in archive:
+            if member.isfile() and (file := archive.extractfile(member)):
+                data = file.read()
+                for copy in range(10):
+                    image = f"images/{Path(member.name).stem}-{copy}.jpg"
+                    comment = f"copy {copy}".encode()
+                    marker = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
+                    (out / image).write_bytes(data[:2] + marker + data[2:])
+                    rows.append({"image": image, "label": f"class {len(rows) // 10 % 16}"})
+    pd.DataFrame(rows).to_csv(out / "samples.csv", index=False)
+
+
+if __name__ == "__main__":
+    main()
