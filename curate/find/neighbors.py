@@ -20,9 +20,9 @@ EXACT_UP_TO = 20_000  # samples; two cores take 7 s there, and four times as lon
 CUDA_K = 2048  # FAISS can't select more on a GPU
 COMPONENTS = 192  # principal components that the index knows, 4 bits for each
 LISTS = 2  # inverted lists, in units of sqrt(N)
-SEARCHED = (32, 16, 8, 4, 2)  # the pilot tries a 32nd of the lists, a 16th …
+SEARCHED = (32, 16, 11, 8, 6, 4, 2)  # the pilot tries a 32nd of the lists, a 16th …
 REACHED = 0.985  # share of the pilot's true neighbours that the candidates must hold
-MOST_CANDIDATES = 16  # in units of k; where so many don't hold them, all pairs are compared
+CANDIDATES = (2, 3, 4, 6, 8, 12, 16)  # in units of k; the pilot takes the fewest that hold them
 PILOT_ROWS = 400  # rows searched exactly too: half of them set the effort, the others state the recall
 QUERIES = 2048  # rows rescored at once; those of one list share most of their candidates
 BLOCK = 1 << 24  # similarities held at once: 64 MiB
@@ -169,12 +169,16 @@ def _reduce(embeddings: np.ndarray) -> np.ndarray:
 
 
 def _codes(reduced: np.ndarray) -> Any:
-    """An inverted file of 4-bit codes, one for each component (FAISS's fast scan; André et al. 2017)."""
+    """An inverted file of 4-bit codes of what a list's centre leaves, one for each component.
+
+    FAISS's fast scan: André et al., Quicker ADC, 2019. https://arxiv.org/abs/1812.09162
+    """
     import faiss
 
     n, d = reduced.shape
     lists = max(1, round(LISTS * n**0.5))
     index = faiss.IndexIVFPQFastScan(faiss.IndexFlatIP(d), d, lists, d, 4, faiss.METRIC_INNER_PRODUCT)
+    index.by_residual = True
     index.cp.niter, index.cp.min_points_per_centroid = 8, 1
     index.train(reduced[:: -(-n // max(EXACT_UP_TO, 32 * lists))])
     index.add(reduced)
@@ -183,14 +187,12 @@ def _codes(reduced: np.ndarray) -> Any:
 
 def _set_effort(index: Any, reduced: np.ndarray, rows: np.ndarray, truth: np.ndarray) -> int:
     """Set how many lists `index` searches, and return how many candidates it should name; 0 where none suffice."""
-    k = truth.shape[1]
-    most = min(len(reduced) - 1, MOST_CANDIDATES * k)
+    counts = [min(len(reduced) - 1, times * truth.shape[1]) for times in CANDIDATES]
     for part in SEARCHED:
         index.nprobe = max(1, index.nlist // part)
-        found = _candidates(index, reduced, rows, most)
+        found = _candidates(index, reduced, rows, counts[-1])
         if _share_found(found, truth) >= REACHED:
-            tried = (min(most, times * k) for times in (2, 3, 4, 6, 8, 12, MOST_CANDIDATES))
-            return next(count for count in tried if _share_found(found[:, :count], truth) >= REACHED)
+            return next(count for count in counts if _share_found(found[:, :count], truth) >= REACHED)
     return 0
 
 
