@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import threading
 import warnings
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -61,18 +60,26 @@ def choose_backend(name: str, device: torch.device) -> str:
 
 
 def on_torch(network: Whole, device: torch.device, dtype: torch.dtype, lanes: int) -> Run:
-    """Run by torch, at most `lanes` calls at once."""
+    """Run by torch, at most `lanes` calls at once; on CUDA each has a stream, so that one's transfer hides
+    behind another's computing."""
     network.network.to(dtype)
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    turn = threading.BoundedSemaphore(lanes)
+    on_cuda = device.type == "cuda"
+    streams: SimpleQueue[torch.cuda.Stream | None] = SimpleQueue()
+    for _ in range(lanes):
+        streams.put(torch.cuda.Stream(device) if on_cuda else None)
 
     def run(images: np.ndarray) -> np.ndarray:
-        with turn, torch.inference_mode():
-            pixels = torch.from_numpy(images)
-            if device.type == "cuda":
-                pixels = pixels.pin_memory().to(device, non_blocking=True)
-            found: np.ndarray = network(pixels).cpu().numpy()
-            return found
+        stream = streams.get()  # waits for a free lane
+        try:
+            with torch.cuda.stream(stream), torch.inference_mode():  # a stream of None changes nothing
+                pixels = torch.from_numpy(images)
+                if on_cuda:
+                    pixels = pixels.pin_memory().to(device, non_blocking=True)
+                found: np.ndarray = network(pixels).cpu().numpy()
+                return found
+        finally:
+            streams.put(stream)
 
     return run
 

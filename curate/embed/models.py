@@ -179,6 +179,7 @@ class Embedder:
     name : timm's name of the network
     dim : length of an embedding
     image_size : side of the square input, pixels
+    device : where the network is
     batch_size : images per call of the network
     lanes : calls worth making at once
     backend : what runs the network: torch or openvino
@@ -190,7 +191,7 @@ class Embedder:
     ) -> None:
         backbone = create_backbone(name)
         on_cpu, dtype = device.type == "cpu", _choose_dtype(device)
-        self.name, self.image_size, self._device = name, image_size, device
+        self.name, self.image_size, self.device = name, image_size, device
         self.batch_size = min(batch_size, CPU_BATCH) if on_cpu else batch_size
         self.lanes = min(CPU_LANES, torch.get_num_threads()) if on_cpu else 2
         config = timm.data.resolve_model_data_config(backbone)
@@ -211,7 +212,7 @@ class Embedder:
                 if not is_wish:
                     raise
                 log.warning("%s: torch runs it, more slowly", error.found)
-        return "torch", on_torch(network, self._device, dtype, self.lanes)
+        return "torch", on_torch(network, self.device, dtype, self.lanes)
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Embed (n, S, S, 3) uint8 → (n, dim) float32, L2-normalised.
@@ -230,7 +231,7 @@ class Embedder:
         except torch.OutOfMemoryError as error:
             if self.batch_size == 1:
                 raise ModelError(
-                    f"{self._device} has too little memory for one image of {self.image_size} px"
+                    f"{self.device} has too little memory for one image of {self.image_size} px"
                 ) from error
             self.batch_size = max(1, self.batch_size // 2)
             torch.cuda.empty_cache()

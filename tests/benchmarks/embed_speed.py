@@ -1,13 +1,16 @@
 """Where the time of a scan goes. Run: python tests/benchmarks/embed_speed.py FOLDER [--limit 2000] [--repeat 3]
 
 Prints for each step the images per second of one core (from CPU seconds, so that other work on the machine
-disturbs little) and for the whole scan those of the clock; the best of the repeats. Nothing is kept.
+disturbs little) and for the whole scan those of the clock; the best of the repeats. The last lines tell what the
+scan is bound by: the network, whose busy share is what the scan reached of the network's own speed, or what
+happens to a file before it. On a machine with a GPU: --device cuda. Nothing is kept.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import resource
 import tempfile
 import time
@@ -28,6 +31,8 @@ from curate.embed.models import Embedder, load_embedder
 from curate.embed.scan import scan
 from curate.embed.store import THUMB, load
 
+BEFORE = ("read", "sha256", "decode", "measure", "thumbnail")  # what happens to a file before the network
+
 Line = tuple[str, float, float]  # step, images/s of one core, images/s by the clock
 
 
@@ -38,9 +43,11 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--model", default=EmbedOptions.model)
     parser.add_argument("--image-size", type=int)
+    parser.add_argument("--device", default=EmbedOptions.device)
+    parser.add_argument("--backend", default=EmbedOptions.backend)
     given = parser.parse_args()
     paths = sorted(str(path) for path in given.folder.rglob("*") if path.is_file())[: given.limit]
-    options = EmbedOptions(model=given.model, image_size=given.image_size)
+    options = EmbedOptions(model=given.model, image_size=given.image_size, device=given.device, backend=given.backend)
     started = time.perf_counter()
     embedder = load_embedder(options, paths)
     print(f"{len(paths)} images, {embedder.fingerprint}, {embedder.dim} features, {embedder.lanes} lanes")
@@ -49,7 +56,7 @@ def main() -> None:
     print(f"{'step':<28}{'img/s, one core':>18}{'img/s, clock':>16}")
     for step, of_a_core, by_the_clock in lines:
         print(f"{step:<28}{of_a_core:>18,.0f}{by_the_clock:>16,.0f}")
-    print(f"\npeak memory {_peak_mb()} MB")
+    print(f"\n{_bound({line[0]: line for line in lines}, embedder)}\npeak memory {_peak_mb()} MB")
 
 
 def _steps(paths: Sequence[str], embedder: Embedder, repeat: int) -> list[Line]:
@@ -74,6 +81,20 @@ def _steps(paths: Sequence[str], embedder: Embedder, repeat: int) -> list[Line]:
     lines = [_best(name, step, items, size, repeat) for name, (step, items, size) in steps.items()]
     torch.set_num_threads(threads)
     return lines
+
+
+def _bound(lines: dict[str, Line], embedder: Embedder) -> str:
+    """What the scan could reach if only its network, or only the rest of its work, took time; and what it did."""
+    cores, on_cpu = os.cpu_count() or 1, embedder.device.type == "cpu"
+    files = cores / sum(1 / lines[step][1] for step in lines if step in BEFORE or step.startswith("resize"))
+    network = cores * lines["embed"][1] if on_cpu else lines["embed"][2]
+    reached = lines["whole scan"][2]
+    bound = "the network" if network < files else "reading, decoding and measuring"
+    return (
+        f"the network alone: {network:,.0f} img/s; the files alone, on {cores} cores: {files:,.0f} img/s\n"
+        f"the scan: {reached:,.0f} img/s, the {embedder.device} busy {reached / network:.0%} of the time; "
+        f"bound by {bound}"
+    )
 
 
 def _best(name: str, step: Callable[[Any], Any], items: Sequence[Any], size: int, repeat: int) -> Line:
