@@ -70,7 +70,7 @@ def agreement(facts: ReportFacts) -> View | None:
         "conflict": overall["conflict_rate"],
         "agreement": overall["agreement"],
         "in_words": _in_words(overall["fleiss_kappa"]["value"]),
-        "kappas": intervals(kappas, unit=False),
+        "kappas": intervals(kappas, unit=False, wanted=3),
         "per_class": intervals(per_class[:MOST_ROWS]),
         "n_classes": len(per_class),
         "people": _people(said, facts.annotators),

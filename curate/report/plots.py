@@ -50,13 +50,14 @@ def stacked_bars(counts: pd.DataFrame) -> Row:
     return {"parts": names, "rows": rows, "hidden": hidden}
 
 
-def intervals(rows: Sequence[Mapping[str, Any]], *, unit: bool = True) -> Row:
+def intervals(rows: Sequence[Mapping[str, Any]], *, unit: bool = True, wanted: int = 5) -> Row:
     """Lay out points with intervals on one axis.
 
     Parameters
     ----------
     rows : name, value, low and high (None or nan where there is no interval)
     unit : the values can't leave [0, 1], so the axis doesn't either
+    wanted : about so many ticks; long names leave room for few
 
     Returns
     -------
@@ -64,7 +65,7 @@ def intervals(rows: Sequence[Mapping[str, Any]], *, unit: bool = True) -> Row:
     """
     shown = [row for row in rows if _known(row["value"])]
     ends = [float(row[key]) for row in shown for key in ("value", "low", "high") if _known(row.get(key))]
-    ticks = axis(min(ends, default=0.0), max(ends, default=1.0), unit=unit)
+    ticks = axis(min(ends, default=0.0), max(ends, default=1.0), unit=unit, wanted=wanted)
     first, last = ticks[0], ticks[-1]
 
     def percent(value: float) -> float:
