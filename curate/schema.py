@@ -163,7 +163,8 @@ PAIRS = Table(
     (
         _text("sample_id_a", "the one that comes first in alphabetical order"),
         _text("sample_id_b", "the other"),
-        _number("similarity", "1 = the same picture; ranks the pairs", unit_range=True),
+        _number("similarity", "ranks the pairs: the agreement, less where either has closer twins", unit_range=True),
+        _number("agreement", "1 = the same picture, 0 = as unrelated ones; flagged from 0.7 on", unit_range=True),
         _text("kind", "exact: same bytes; near: same shot", values=("exact", "near")),
         _text("between", "the splits of the two, sorted: train-train, test-train …", nullable=True),
         _number("cosine", "cosine similarity of the embeddings", nullable=True),

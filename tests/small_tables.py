@@ -46,7 +46,7 @@ def make_pairs(*pairs: tuple[str, str, float, str]) -> pd.DataFrame:
     if not pairs:
         return empty("near_duplicate_pairs")
     table = pd.DataFrame(pairs, columns=["sample_id_a", "sample_id_b", "similarity", "kind"])
-    return table.assign(between="train-train", cosine=table["similarity"])
+    return table.assign(between="train-train", agreement=table["similarity"], cosine=table["similarity"])
 
 
 def make_decisions(samples: pd.DataFrame, *rows: tuple[str, ...], bulk: str | None = None) -> pd.DataFrame:

@@ -12,29 +12,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from curate.find.neighbors import nearest
+from curate.find.neighbors import Neighbors, nearest
 
 TINY = 8  # pixels, square
 FLAT = 1.0  # grey levels; a thumbnail that varies less has nothing to compare
 PER_SAMPLE = 10  # neighbours considered in each of the two spaces
 REFERENCE = 1000  # samples; enough for a percentile, and the same ones after the data have grown
 CHANCE = 0.01  # share of unrelated samples that may be more alike than what we call chance
-BLOCK = 8192  # rows at once
+BLOCK = 4096  # rows at once
+SEARCHED_AGAIN = 256  # rows at once, against all
 
-TURNS = 8  # ways to lay a square: number = 4 * mirrored + quarter turns
+ALL_WAYS = tuple(range(8))  # to lay a square: 4 * mirrored + quarter turns
+UPRIGHT = (0, 4)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Pairs of rows `a < b`, each (m,).
+    """Pairs of rows, each (m,).
 
     look : correlation of the 8 × 8 thumbnails, the first turned by `turn`
     cosine : cosine similarity of the embeddings
     turn : 0 as they are; 1 to 3 quarter turns anticlockwise; 4 to 7 the same of the mirrored first picture
-    chance : mean of what `look` and `cosine` reach by chance, each the mean of the two samples'
-    meaning : how far beyond chance the cosine is: 0 chance, 1 the same picture
-    evidence : the mean of that and of the same for the look
+    chance_look, chance_cosine : what `look` and `cosine` reach by chance, the mean of the two samples'
     """
 
     a: np.ndarray
@@ -42,56 +43,121 @@ class Candidates:
     look: np.ndarray
     cosine: np.ndarray
     turn: np.ndarray
-    chance: np.ndarray
-    meaning: np.ndarray
-    evidence: np.ndarray
+    chance_look: np.ndarray
+    chance_cosine: np.ndarray
+
+    @property
+    def evidence(self) -> np.ndarray:
+        """(m,) how far beyond chance look and cosine are, in the mean: 0 chance, 1 the same picture."""
+        by_look = (self.look - self.chance_look) / (1 - self.chance_look)
+        return (by_look + (self.cosine - self.chance_cosine) / (1 - self.chance_cosine)) / 2
 
     def __getitem__(self, chosen: np.ndarray) -> Candidates:
         return Candidates(**{name: values[chosen] for name, values in vars(self).items()})
 
 
 def find_candidates(
-    embeddings: np.ndarray, thumbs: np.ndarray, neighbors: np.ndarray, reference: np.ndarray
+    embeddings: np.ndarray, thumbs: np.ndarray, neighbors: Neighbors, rank: np.ndarray, *, least: float
 ) -> Candidates:
     """Pair each sample with its nearest by embedding and by 8 × 8 thumbnail, mirrored or not.
 
     Parameters
     ----------
-    embeddings : (N, d) float, L2-normalised
+    embeddings : (N, d) float, L2-normalised; one row per content
     thumbs : (N, 32, 32, 3) uint8
-    neighbors : (N, k) int row numbers by embedding, nearest first; negative where there is none
-    reference : row numbers that stand for unrelated samples, see `reference_rows`
+    neighbors : as `distinct_neighbors` finds them
+    rank : (N,) place of each content in the order of the hashes; it chooses the reference, and which of a pair
+        is `a`, so that neither hangs on names or the order of the rows
+    least : evidence from which a pair is returned
 
     Returns
     -------
-    Candidates, at most 2 * `PER_SAMPLE` per sample, sorted by a and b
+    Candidates, at most 2 * `PER_SAMPLE` per sample, in order of their ranks
     """
     tiny = shrink(thumbs)
-    partners = np.hstack([neighbors[:, :PER_SAMPLE], nearest(_mirror_free(tiny), PER_SAMPLE).I])
-    a, b = _unique_pairs(partners)
-    look, turn = _looks(tiny, a, b)
-    cosine = _products(embeddings, a, b)
+    reference = reference_rows(rank)
     chance_look, chance_cosine = _chance(tiny, reference, mirrored=True), _chance(embeddings, reference)
-    by_chance = (chance_look[a] + chance_look[b]) / 2, (chance_cosine[a] + chance_cosine[b]) / 2
-    beyond = [(found - chance) / (1 - chance) for found, chance in zip((look, cosine), by_chance, strict=True)]
-    return Candidates(a, b, look, cosine, turn, sum(by_chance) / 2, beyond[1], sum(beyond) / 2)
+    a, b, cosine = _pairs(neighbors, nearest(_mirror_free(tiny), PER_SAMPLE).I)
+    swap = rank[a] > rank[b]
+    a, b = np.where(swap, b, a), np.where(swap, a, b)
+    unknown = np.isnan(cosine)  # neither is among the other's nearest, so the cosine is at most as theirs
+    farthest = np.where(neighbors.I >= 0, neighbors.D, 1).min(axis=1, initial=1)
+    cosine[unknown] = np.minimum(farthest[a], farthest[b])[unknown]
+    look, turn = _looks(tiny, a, b, unknown)
+    by_chance = [(chance[a] + chance[b]) / 2 for chance in (chance_look, chance_cosine)]
+    found = Candidates(a, b, look, cosine, turn, *by_chance)
+    hopeful = found.evidence >= least
+    found, unknown = found[hopeful], unknown[hopeful]
+    found.cosine[unknown] = _products(embeddings, found.a[unknown], found.b[unknown])
+    found = found[found.evidence >= least]
+    return found[np.lexsort((rank[found.b], rank[found.a]))]
 
 
-def reference_rows(hashes: np.ndarray) -> np.ndarray:
-    """Rows of the `REFERENCE` distinct contents whose hashes are smallest: random, yet the same in any order.
+def distinct_neighbors(
+    embeddings: np.ndarray, neighbors: Neighbors, rows: np.ndarray, content: np.ndarray
+) -> Neighbors:
+    """The `PER_SAMPLE` nearest other contents of each of M contents; -1 in `I` where there are no more.
+
+    A picture with many exact copies has them as its nearest; where these leave no room, it is searched again.
+
+    Parameters
+    ----------
+    embeddings : (N, d) of all samples
+    neighbors : of all samples
+    rows : (M,) the sample that stands for each content
+    content : (N,) the number of each sample's content, from 0 to M - 1
+    """
+    I, D = neighbors.I[rows], neighbors.D[rows]  # noqa: E741
+    I = np.where(I >= 0, content[I], -1)  # noqa: E741
+    I[I == np.arange(len(rows))[:, None]] = -1
+    order = np.argsort(I, axis=1, kind="stable")
+    ordered = np.take_along_axis(I, order, 1)
+    again = np.zeros(I.shape, bool)
+    np.put_along_axis(again, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], 1)
+    I[again] = -1
+    order = np.argsort(I < 0, axis=1, kind="stable")[:, :PER_SAMPLE]
+    I, D = np.take_along_axis(I, order, 1), np.take_along_axis(D, order, 1)  # noqa: E741
+    wanted = min(I.shape[1], len(rows) - 1)
+    short = np.flatnonzero((I >= 0).sum(axis=1) < wanted)
+    for start in range(0, len(short), SEARCHED_AGAIN):
+        some = short[start : start + SEARCHED_AGAIN]
+        D[some, :wanted], I[some, :wanted] = _search(embeddings, rows, some, wanted)
+    return Neighbors(D, I, neighbors.method, neighbors.recall)
+
+
+def _search(embeddings: np.ndarray, rows: np.ndarray, some: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine and number of the k nearest contents of `some` of the contents, all compared."""
+    query = embeddings[rows[some]].astype(np.float32)
+    similar = np.hstack([query @ embeddings[rows[block]].astype(np.float32).T for block in _blocks(len(rows))])
+    similar[np.arange(len(some)), some] = -np.inf
+    I = np.argsort(-similar, axis=1, kind="stable")[:, :k]  # noqa: E741
+    return np.take_along_axis(similar, I, 1), I
+
+
+def best_of_each(found: Candidates, most: int) -> np.ndarray:
+    """(m,) which pairs are among the `most` of most evidence of one of their two samples."""
+    kept = np.zeros(len(found.a), dtype=bool)
+    order = np.lexsort((found.b, found.a, -found.evidence))
+    for rows in (found.a[order], found.b[order]):
+        kept[order] |= pd.Series(rows).groupby(rows).cumcount().to_numpy() < most
+    return kept
+
+
+def reference_rows(rank: np.ndarray) -> np.ndarray:
+    """Rows of the `REFERENCE` contents whose hashes rank first: random, yet the same in any order.
 
     Most of them stay when samples are added, so that what is called chance hardly moves.
     """
-    return np.sort(np.unique(hashes, return_index=True)[1][:REFERENCE])
+    return np.sort(np.argsort(rank, kind="stable")[:REFERENCE])
 
 
 def shrink(thumbs: np.ndarray) -> np.ndarray:
     """(N, 32, 32, 3) uint8 → (N, 8, 8, 3) float32 about their mean, of length 1; zeros where all is flat."""
     n, side = len(thumbs), thumbs.shape[1] // TINY
     small = np.empty((n, TINY, TINY, 3), np.float32)
-    for start in range(0, n, BLOCK):
-        block = thumbs[start : start + BLOCK].reshape(-1, TINY, side, TINY, side, 3)
-        small[start : start + BLOCK] = block.mean((2, 4), dtype=np.float32)
+    for block in _blocks(n):
+        rows = thumbs[block].reshape(-1, side, TINY * side * 3).sum(1, dtype=np.uint16)
+        small[block] = rows.reshape(-1, TINY, TINY, side, 3).sum(3, dtype=np.uint16) / np.float32(side**2)
     small -= small.mean((1, 2, 3), keepdims=True)
     length = np.sqrt(np.square(small).sum((1, 2, 3), keepdims=True))
     return np.where(length < FLAT * (small[0].size ** 0.5), 0, small / np.maximum(length, 1e-6)).astype(np.float32)
@@ -110,33 +176,38 @@ def _mirror_free(tiny: np.ndarray) -> np.ndarray:
     return np.sqrt(np.float32(2)) * np.concatenate(parts, axis=2).reshape(len(tiny), -1)
 
 
-def _unique_pairs(partners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each pair of a row and one of its partners once, smaller row first."""
-    rows = np.repeat(np.arange(len(partners), dtype=np.int64), partners.shape[1])
-    partners = partners.ravel().astype(np.int64)
-    rows, partners = rows[partners >= 0], partners[partners >= 0]
-    n = int(max(rows.max(initial=0), partners.max(initial=0))) + 1
-    code = np.unique(np.minimum(rows, partners) * n + np.maximum(rows, partners))
+def _pairs(by_meaning: Neighbors, by_look: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each pair of a row and one of its neighbours once, and its cosine, NaN where it is known by look alone."""
+    partners = np.hstack([by_meaning.I, by_look])
+    cosine = np.full(partners.shape, np.nan, np.float32)
+    cosine[:, : by_meaning.I.shape[1]] = by_meaning.D
+    rows = np.broadcast_to(np.arange(len(partners))[:, None], partners.shape)
+    rows, partners, cosine = (values.T[partners.T >= 0] for values in (rows, partners, cosine))  # known cosines first
+    n = len(by_look)
+    code, first = np.unique(np.minimum(rows, partners) * n + np.maximum(rows, partners), return_index=True)
     a, b = np.divmod(code, n)
-    return a[a != b], b[a != b]
+    return a, b, cosine[first]
 
 
 def _blocks(n: int) -> Iterator[slice]:
     return (slice(start, start + BLOCK) for start in range(0, n, BLOCK))
 
 
-def _looks(tiny: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _looks(tiny: np.ndarray, a: np.ndarray, b: np.ndarray, by_look: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The best correlation over the ways to lay the first picture, and the way.
 
-    A quarter turn is believed only where it is clearly better than none: eight chances find more than two.
+    Pairs known by their looks alone are so as they are or mirrored. Of others a quarter turn is believed only
+    where it is clearly better than none: eight chances find more than two.
     """
     look, turn = np.empty(len(a), np.float32), np.empty(len(a), np.int8)
-    handicap = np.array([0 if way % 4 == 0 else 0.15 for way in range(TURNS)], np.float32)
-    for block in _blocks(len(a)):
-        first, second = tiny[a[block]], tiny[b[block]].reshape(len(a[block]), -1)
-        ways = np.stack([_dots(turned(first, way).reshape(second.shape), second) for way in range(TURNS)], axis=1)
-        turn[block] = (ways - handicap).argmax(axis=1)
-        look[block] = np.take_along_axis(ways, turn[block][:, None].astype(np.int64), 1)[:, 0]
+    for ways, pairs in ((UPRIGHT, np.flatnonzero(by_look)), (ALL_WAYS, np.flatnonzero(~by_look))):
+        handicap = np.array([0 if way in UPRIGHT else 0.15 for way in ways], np.float32)
+        for block in _blocks(len(pairs)):
+            some = pairs[block]
+            first, second = tiny[a[some]], tiny[b[some]].reshape(len(some), -1)
+            found = np.stack([_dots(turned(first, way).reshape(second.shape), second) for way in ways], axis=1)
+            best = (found - handicap).argmax(axis=1)
+            turn[some], look[some] = np.array(ways)[best], found[np.arange(len(some)), best]
     return look, turn
 
 
@@ -153,17 +224,14 @@ def _dots(one: np.ndarray, two: np.ndarray) -> np.ndarray:
 
 def _chance(vectors: np.ndarray, reference: np.ndarray, *, mirrored: bool = False) -> np.ndarray:
     """(N,) the similarity to the reference that only `CHANCE` of it exceeds; with small data, its tenth value."""
-    import torch
-
     base = vectors[reference].astype(np.float32)
-    bases = [base, base[:, :, ::-1]] if mirrored else [base]
-    bases = [torch.from_numpy(np.ascontiguousarray(each).reshape(len(each), -1)) for each in bases]
+    bases = [each.reshape(len(base), -1) for each in ([base, base[:, :, ::-1]] if mirrored else [base])]
     rank = min(max(10, round(CHANCE * len(reference))), 1 + len(reference) // 2)
     level = np.empty(len(vectors), np.float32)
     for block in _blocks(len(vectors)):
-        rows = torch.from_numpy(vectors[block].astype(np.float32)).flatten(1)
-        similar = torch.stack([rows @ each.T for each in bases]).amax(0)
+        rows = vectors[block].astype(np.float32).reshape(-1, bases[0].shape[1])
+        similar = np.max([rows @ each.T for each in bases], axis=0)
         own = np.flatnonzero((reference >= block.start) & (reference < block.stop))
         similar[reference[own] - block.start, own] = -1
-        level[block] = similar.topk(rank, dim=1)[0][:, -1].numpy()
+        level[block] = np.partition(similar, -rank, axis=1)[:, -rank]
     return level.clip(0, 0.95)

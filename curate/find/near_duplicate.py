@@ -8,7 +8,8 @@ import pandas as pd
 from curate.find.neighbors import Neighbors
 from curate.schema import conform
 
-NEAR = 0.7  # similarity from which a pair is taken for the same shot
+NEAR = 0.7  # agreement from which a pair is taken for the same shot
+REPEATED = 0.9  # of a pair's similarity is left for each closer twin that either of the two has
 WORTH_A_LOOK = 0.25  # evidence from which a candidate pair is laid over pixel by pixel
 VERIFIED_PER_SAMPLE = 3  # at most, so that cost stays linear where all pictures are alike
 
@@ -27,19 +28,36 @@ def duplicate_pairs(
 
     Returns
     -------
-    Table PAIRS, most similar first. `exact` are files of the same bytes (similarity 1; each copy is paired with
+    Table PAIRS, most similar first. `exact` are files of the same bytes (agreement 1; each copy is paired with
     the first by name in each split, not with all others); `near` are all candidates that were compared pixel
     by pixel, also those below `NEAR`, so that the threshold can be moved without computing again.
     """
     pairs = pd.concat([_exact(samples), _near(samples, embeddings, neighbors, thumbs)], ignore_index=True)
+    return rank_pairs(pairs, samples)
+
+
+def rank_pairs(pairs: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+    """Complete PAIRS from their `agreement`: which splits they join, their `similarity`, and their order.
+
+    A picture with one twin is told by one pair, one with thirty by four hundred. So that the first pairs tell of
+    as many pictures as can be, `similarity` is the agreement less a tenth for each closer twin that either of the
+    two has between the same splits. Exact copies keep 1.
+    """
+    order = [False, True, True]
     pairs = pairs.assign(between=between(pairs, samples))
-    order = ["similarity", "sample_id_a", "sample_id_b"]
-    return conform("near_duplicate_pairs", pairs.sort_values(order, ascending=[False, True, True]))
+    pairs = pairs.sort_values(["agreement", "sample_id_a", "sample_id_b"], ascending=order, ignore_index=True)
+    both = pd.concat([_directed(pairs, "a", "b"), _directed(pairs, "b", "a")]).sort_index(kind="stable")
+    both = both[pairs["kind"].eq("near").reindex(both.index)]
+    closer = both.fillna({"between": ""}).groupby(["from", "between"]).cumcount().groupby(level=0).sum()
+    left = REPEATED ** closer.reindex(pairs.index, fill_value=0)
+    pairs = pairs.assign(similarity=pairs["agreement"] * left)
+    ranked = pairs.sort_values(["similarity", "sample_id_a", "sample_id_b"], ascending=order)
+    return conform("near_duplicate_pairs", ranked)
 
 
 def flagged(pairs: pd.DataFrame, threshold: float = NEAR) -> pd.DataFrame:
     """The pairs taken for the same picture: exact ones, and near ones from the threshold on."""
-    return pairs[pairs["kind"].eq("exact") | pairs["similarity"].ge(threshold)]
+    return pairs[pairs["kind"].eq("exact") | pairs["agreement"].ge(threshold)]
 
 
 def duplicate_groups(samples: pd.DataFrame, pairs: pd.DataFrame, *, threshold: float = NEAR) -> np.ndarray:
@@ -51,7 +69,7 @@ def duplicate_groups(samples: pd.DataFrame, pairs: pd.DataFrame, *, threshold: f
     ids = samples["sample_id"].to_numpy()
     links = flagged(pairs, threshold)
     both = pd.concat([_directed(links, "a", "b"), _directed(links, "b", "a")])
-    weight = both.groupby("from")["similarity"].sum().rename("weight").reset_index()
+    weight = both.groupby("from")["agreement"].sum().rename("weight").reset_index()
     partners = both.groupby("from")["to"].agg(list)
     centre: dict[str, str] = {}
     for sample in weight.sort_values(["weight", "from"], ascending=[False, True])["from"]:
@@ -66,7 +84,7 @@ def find_near_duplicate(samples: pd.DataFrame, pairs: pd.DataFrame, *, threshold
 
     Returns
     -------
-    sample_id, is_near_duplicate_issue, near_duplicate_score (1 - similarity to `nearest_id`; 1 where no
+    sample_id, is_near_duplicate_issue, near_duplicate_score (1 - agreement with `nearest_id`; 1 where no
     candidate came near), nearest_id, group_id
     """
     return score_pairs(samples, pairs[pairs["kind"].eq("near")], "near_duplicate", threshold=threshold)
@@ -75,10 +93,10 @@ def find_near_duplicate(samples: pd.DataFrame, pairs: pd.DataFrame, *, threshold
 def score_pairs(samples: pd.DataFrame, pairs: pd.DataFrame, issue: str, *, threshold: float = NEAR) -> pd.DataFrame:
     """One row per sample from the pairs that count for `issue`: its best partner, and its group."""
     both = pd.concat([_directed(pairs, "a", "b"), _directed(pairs, "b", "a")])
-    both = both.sort_values(["similarity", "to"], ascending=[False, True]).drop_duplicates("from").set_index("from")
+    both = both.sort_values(["agreement", "to"], ascending=[False, True]).drop_duplicates("from").set_index("from")
     ids = samples["sample_id"]
-    similarity = ids.map(both["similarity"]).astype("float64").fillna(0.0)
-    is_issue = similarity.ge(threshold)
+    agreement = ids.map(both["agreement"]).astype("float64").fillna(0.0)
+    is_issue = agreement.ge(threshold)
     groups = pd.Series(duplicate_groups(samples, pairs, threshold=threshold), index=samples.index)
     shared = groups.duplicated(keep=False)
     names = groups.map(ids.groupby(groups).min())
@@ -86,7 +104,7 @@ def score_pairs(samples: pd.DataFrame, pairs: pd.DataFrame, issue: str, *, thres
         {
             "sample_id": ids,
             f"is_{issue}_issue": is_issue,
-            f"{issue}_score": 1 - similarity,
+            f"{issue}_score": 1 - agreement,
             "nearest_id": ids.map(both["to"]).where(is_issue, None),
             "group_id": names.where(shared & is_issue, None),
         }
@@ -95,14 +113,15 @@ def score_pairs(samples: pd.DataFrame, pairs: pd.DataFrame, issue: str, *, thres
 
 def _directed(pairs: pd.DataFrame, one: str, other: str) -> pd.DataFrame:
     renamed = {f"sample_id_{one}": "from", f"sample_id_{other}": "to"}
-    return pairs.rename(columns=renamed)[["from", "to", "similarity"]]
+    kept = pairs.columns.intersection(["agreement", "between"])
+    return pairs.rename(columns=renamed)[["from", "to", *kept]]
 
 
 def _exact(samples: pd.DataFrame) -> pd.DataFrame:
     """Every file of bytes that others hold too, paired with the first by name in each split."""
     pairs = _members(samples).merge(_standins(samples), on="sha256", suffixes=("_a", "_b"))
     pairs = pairs[pairs["sample_id_a"].ne(pairs["sample_id_b"])]
-    return _in_order(pairs.assign(similarity=1.0, kind="exact", cosine=1.0))
+    return _in_order(pairs.assign(agreement=1.0, kind="exact", cosine=1.0))
 
 
 def _members(samples: pd.DataFrame) -> pd.DataFrame:
@@ -119,30 +138,28 @@ def _in_order(pairs: pd.DataFrame) -> pd.DataFrame:
     a, b = pairs["sample_id_a"], pairs["sample_id_b"]
     ordered = pairs.assign(sample_id_a=a.where(a.lt(b), b), sample_id_b=b.where(a.lt(b), a))
     return ordered.drop_duplicates(["sample_id_a", "sample_id_b"])[
-        ["sample_id_a", "sample_id_b", "similarity", "kind", "cosine"]
+        ["sample_id_a", "sample_id_b", "agreement", "kind", "cosine"]
     ]
 
 
 def _near(samples: pd.DataFrame, embeddings: np.ndarray, neighbors: Neighbors, thumbs: np.ndarray) -> pd.DataFrame:
     """Candidates that are not the same bytes, compared pixel by pixel; one file stands for its exact copies."""
-    from curate.find.candidates import find_candidates, reference_rows
-    from curate.find.verify import similarities
+    from curate.find.candidates import best_of_each, distinct_neighbors, find_candidates
+    from curate.find.verify import agreements, look_alikes
 
-    # in the order of their contents: which picture of a pair is laid over the other must not hang on names
-    order = np.lexsort((samples["sample_id"].to_numpy(str), samples["sha256"].to_numpy(str)))
-    place = np.argsort(order)
-    samples, embeddings, thumbs = samples.iloc[order], embeddings[order], thumbs[order]
-    hashes = np.array([int(sha[:16], 16) for sha in samples["sha256"]], dtype=np.uint64)
-    found = find_candidates(embeddings, thumbs, place[neighbors.I[order]], reference_rows(hashes))
-    first = _is_first(samples)
-    found = found[(found.evidence >= WORTH_A_LOOK) & first[found.a] & first[found.b]]
-    found = found[_best_of_each(found.a, found.b, found.evidence)]
-    contents = samples["sha256"].to_numpy()
+    rows, content = _contents(samples)
+    nearest = distinct_neighbors(embeddings, neighbors, rows, content)
+    hashes = samples["sha256"].to_numpy()[rows]
+    if len(rows) < len(samples):
+        embeddings, thumbs = embeddings[rows], thumbs[rows]
+    rank = np.argsort(np.argsort(hashes.astype(str)))
+    found = find_candidates(embeddings, thumbs, nearest, rank, least=WORTH_A_LOOK)
+    found = found[best_of_each(found, VERIFIED_PER_SAMPLE)]
     near = pd.DataFrame(
         {
-            "sha256_a": contents[found.a],
-            "sha256_b": contents[found.b],
-            "similarity": similarities(thumbs, found).clip(0, 1),
+            "sha256_a": hashes[found.a],
+            "sha256_b": hashes[found.b],
+            "agreement": agreements(thumbs, found, look_alikes(embeddings, thumbs, rank, near=NEAR)),
             "kind": "near",
             "cosine": found.cosine.astype(np.float64),
         }
@@ -152,25 +169,21 @@ def _near(samples: pd.DataFrame, embeddings: np.ndarray, neighbors: Neighbors, t
     return _in_order(pd.concat(sides, ignore_index=True))
 
 
+def _contents(samples: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The row of the first file by name of each content, ascending; and the (N,) number of each row's content."""
+    ids, hashes = samples["sample_id"].to_numpy(str), samples["sha256"].to_numpy(str)
+    order = np.lexsort((ids, hashes))
+    is_first = np.append(True, hashes[order][1:] != hashes[order][:-1])[: len(order)]
+    rows = np.sort(order[is_first])
+    first = np.empty(len(order), np.int64)  # of each row, the first file of its content
+    first[order] = order[is_first][np.cumsum(is_first) - 1]
+    return rows, np.searchsorted(rows, first)
+
+
 def _joined(near: pd.DataFrame, one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """Pairs of contents as pairs of the files that hold them."""
     pairs = near.merge(one.rename(columns={"sha256": "sha256_a", "sample_id": "sample_id_a"}), on="sha256_a")
     return pairs.merge(other.rename(columns={"sha256": "sha256_b", "sample_id": "sample_id_b"}), on="sha256_b")
-
-
-def _is_first(samples: pd.DataFrame) -> np.ndarray:
-    """(N,) whether a file is the first by name of its content."""
-    ids = samples["sample_id"]
-    return ids.eq(ids.groupby(samples["sha256"]).transform("min")).to_numpy()
-
-
-def _best_of_each(a: np.ndarray, b: np.ndarray, evidence: np.ndarray) -> np.ndarray:
-    """Which pairs are among the `VERIFIED_PER_SAMPLE` of most evidence of one of their two samples."""
-    kept = np.zeros(len(a), dtype=bool)
-    order = np.lexsort((b, a, -evidence))
-    for rows in (a[order], b[order]):
-        kept[order] |= pd.Series(rows).groupby(rows).cumcount().to_numpy() < VERIFIED_PER_SAMPLE
-    return kept
 
 
 def between(pairs: pd.DataFrame, samples: pd.DataFrame) -> pd.Series:

@@ -200,7 +200,7 @@ class _Twins:
             self.seen.add((a, b))
             used |= {a, b}
             shown = [_picture(sample, self.samples, self.picture) for sample in (a, b)]
-            items.append({"pictures": shown, "similarity": row["similarity"]})
+            items.append({"pictures": shown, "similarity": row["agreement"]})
         return items
 
     def _fits(self, pairs: pd.DataFrame, issue: str) -> pd.Series:

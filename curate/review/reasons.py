@@ -76,7 +76,7 @@ def _duplicate(row: Mapping[Any, Any]) -> str:
 
 def _similarity(facts: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
     """How alike each row and its `nearest_id` are; null where they are no pair."""
-    ab = pairs[["sample_id_a", "sample_id_b", "similarity"]]
+    ab = pairs[["sample_id_a", "sample_id_b"]].assign(similarity=pairs["agreement"])
     both = pd.concat([ab, ab.rename(columns={"sample_id_a": "sample_id_b", "sample_id_b": "sample_id_a"})])
     of_pair = both.drop_duplicates(["sample_id_a", "sample_id_b"]).set_index(["sample_id_a", "sample_id_b"])
     wanted = pd.MultiIndex.from_arrays([facts["sample_id"], facts["nearest_id"]])

@@ -213,7 +213,7 @@ def _add_consensus(workspace: Workspace, facts: Facts, prediction: Any) -> None:
 
 def add_splits(workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions) -> None:
     """Divide what the source has not divided, prove it, and assemble `samples` and the pairs."""
-    from curate.find.near_duplicate import between
+    from curate.find.near_duplicate import rank_pairs
     from curate.ingest.splits import split_proof
 
     facts.samples["split"] = _splits(workspace, facts, splitting)
@@ -221,7 +221,7 @@ def add_splits(workspace: Workspace, facts: Facts, options: FindOptions, splitti
     inputs = ["sources", "scan", "annotations", "consensus", SPLIT_TABLE]
     workspace.write(SPLIT_PROOF, {"text": proof.to_text(), **proof.to_dict()}, inputs=inputs)
     workspace.write("samples", _all_samples(workspace, facts), inputs=inputs)
-    facts.pairs = facts.pairs.assign(between=between(facts.pairs, facts.samples))
+    facts.pairs = rank_pairs(facts.pairs, facts.samples)
     workspace.write("near_duplicate_pairs", facts.pairs, inputs=["neighbors/pairs.parquet", "samples"])
 
 

@@ -121,7 +121,7 @@ def score_pairs(data: Path, workspace: Path) -> list[tuple[str, str]]:
     truth = truth[truth["judgment"].eq("near") & truth["between"].eq("test-train")]
     wanted = {frozenset(pair) for pair in zip(truth["image_a"], truth["image_b"], strict=True)}
     pairs = pd.read_parquet(workspace / "issues" / "near_duplicate_pairs.parquet")
-    pairs = pairs[pairs["between"].eq("test-train")].sort_values("similarity", ascending=False, kind="stable")
+    pairs = pairs[pairs["between"].eq("test-train")]
     ranked = [frozenset(pair) for pair in zip(pairs["sample_id_a"], pairs["sample_id_b"], strict=True)]
     return [
         (f"near pairs among first {n:,}", f"{len(wanted & set(ranked[:n])) / len(wanted):.3f} of {len(wanted)}")

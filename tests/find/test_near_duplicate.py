@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_digits
 
 from curate.find.exact_duplicate import find_exact_duplicate
 from curate.find.leak import find_leak
-from curate.find.near_duplicate import duplicate_groups, duplicate_pairs, find_near_duplicate, flagged
+from curate.find.near_duplicate import duplicate_groups, duplicate_pairs, find_near_duplicate, flagged, rank_pairs
 from curate.find.neighbors import nearest
 from curate.schema import validate, validate_issues
 
@@ -107,7 +108,7 @@ def test_groups_do_not_chain():
         {
             "sample_id_a": list("abcde"),
             "sample_id_b": list("bcdef"),
-            "similarity": 0.9,
+            "agreement": 0.9,
             "kind": "near",
         }
     )
@@ -133,3 +134,51 @@ def test_two_thousand_identical_files_make_about_as_many_pairs():
     assert len(pairs) == 1999
     assert find_exact_duplicate(samples, pairs)["is_exact_duplicate_issue"].all()
     assert len(set(duplicate_groups(samples, pairs))) == 1
+
+
+def test_the_near_twin_of_a_picture_with_many_exact_copies_is_found():
+    base = pictures(60)
+    twin = cv2.imdecode(cv2.imencode(".jpg", base[0], [cv2.IMWRITE_JPEG_QUALITY, 60])[1], 1)
+    thumbs = np.concatenate([base, np.repeat(base[:1], 30, axis=0), twin[None]])
+    samples, *rest = described(thumbs, names(60) + names(1) * 30 + ["f" * 64])
+    near = flagged(duplicate_pairs(samples, *rest)).query("kind == 'near'")
+    assert set(near["sample_id_b"]) == {"0090.png"}
+    assert find_near_duplicate(samples, duplicate_pairs(samples, *rest))["is_near_duplicate_issue"].sum() == 32
+
+
+def test_the_first_pairs_tell_of_as_many_pictures_as_can_be():
+    """a, b and c are alike, and so, a little less, are x and y: x-y comes before the third pair of a, b and c."""
+    samples = pd.DataFrame({"sample_id": list("abcxy"), "split": None})
+    near = [("a", "b", 0.95), ("a", "c", 0.94), ("b", "c", 0.93), ("x", "y", 0.90)]
+    pairs = pd.DataFrame(near, columns=["sample_id_a", "sample_id_b", "agreement"]).assign(kind="near", cosine=0.9)
+    ranked = validate("near_duplicate_pairs", rank_pairs(pairs, samples))
+    assert (ranked["sample_id_a"] + ranked["sample_id_b"]).tolist() == ["ab", "xy", "ac", "bc"]
+    assert ranked["similarity"].tolist() == pytest.approx([0.95, 0.90, 0.94 * 0.9, 0.93 * 0.81])
+    assert ranked["agreement"].tolist() == [0.95, 0.90, 0.94, 0.93]
+
+
+def scribbles(n: int) -> np.ndarray:
+    """(n, 32, 32, 3) handwritten digits, each of which has others that look much like it."""
+    small = load_digits().images[:n]
+    large = np.stack([cv2.resize(digit, (32, 32), interpolation=cv2.INTER_CUBIC) for digit in small])
+    return np.repeat((240 - 13 * large.clip(0, 16)).astype(np.uint8)[..., None], 3, axis=3)
+
+
+def test_look_alikes_are_not_flagged_and_copies_among_them_are():
+    digits = scribbles(600)
+    copies = [cv2.imdecode(cv2.imencode(".jpg", d, [cv2.IMWRITE_JPEG_QUALITY, 70])[1], 1) for d in digits[:20]]
+    samples, *rest = described(np.concatenate([digits, np.stack(copies)]), names(620))
+    found = flagged(duplicate_pairs(samples, *rest))
+    pairs = set(zip(found["sample_id_a"], found["sample_id_b"], strict=True))
+    planted = {(f"{i:04d}.png", f"{i + 600:04d}.png") for i in range(20)}
+    assert planted <= pairs
+    assert len(pairs - planted) <= 12
+
+
+def test_where_every_picture_has_a_copy_all_are_flagged():
+    base = pictures(60)
+    copies = [cv2.imdecode(cv2.imencode(".jpg", one, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], 1) for one in base]
+    samples, *rest = described(np.concatenate([base, np.stack(copies)]), names(120))
+    found = find_near_duplicate(samples, duplicate_pairs(samples, *rest))
+    assert found["is_near_duplicate_issue"].all()
+    assert found["group_id"].nunique() == 60

@@ -129,6 +129,7 @@ def make_issues(samples: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], pd.Data
             "sample_id_a": [ids[11], ids[21]],
             "sample_id_b": [ids[12], ids[22]],
             "similarity": [0.98, 0.95],
+            "agreement": [0.98, 0.95],
             "kind": "near",
             "between": ["test-train", "train-train"],
         }
