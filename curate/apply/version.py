@@ -72,9 +72,8 @@ def diff(before: pd.DataFrame, after: pd.DataFrame, *, rejected: pd.DataFrame | 
     }
     table = pd.concat([both[which].assign(change=change) for change, which in changes.items()], ignore_index=True)
     reasons = empty("rejected") if rejected is None else rejected
-    table["reason"] = (
-        table["sample_id"].map(reasons.set_index("sample_id")["reason"]).where(table["change"].eq("removed"))
-    )
+    why = table["sample_id"].map(reasons.set_index("sample_id")["reason"]).where(table["change"].eq("removed"))
+    table["reason"] = why.astype("str")  # text also where nothing was removed; missing cells stay missing
     return table.sort_values(["change", "sample_id"], ignore_index=True)[DIFF]
 
 

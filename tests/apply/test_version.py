@@ -90,3 +90,11 @@ def test_a_version_does_not_differ_from_itself() -> None:
     manifest, _ = build(make_samples({"a": {}, "u": {"label": None, "split": None}}), empty("actions"))
     assert diff(manifest, manifest).empty
     assert diff(manifest.iloc[:0], manifest.iloc[:0]).empty
+
+
+def test_reasons_are_text_where_nothing_was_removed() -> None:
+    samples = make_samples(["a", "b"])
+    before, _ = build(samples, empty("actions"))
+    after, rejected = applied(samples, ("a", "label", "relabel", "dog"))
+    reasons = diff(before, after, rejected=rejected)["reason"]
+    assert reasons.isna().all() and pd.api.types.is_string_dtype(reasons)
