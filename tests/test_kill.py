@@ -1,105 +1,150 @@
-"""SIGKILL at random moments: running the same command again gives what an undisturbed run gives."""
+"""SIGKILL at 30 random moments: the same command again gives what an undisturbed run gives, and no decision is lost."""
 
 from __future__ import annotations
 
+import json
 import random
-import signal
-import subprocess
-import sys
+import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from command import class_folders, curate, run_apart, started
 
+from curate.embed.store import load
 from curate.review.ledger import Ledger
+from curate.verbs.apply import manifest_of
+from curate.verbs.find import store_of
 from curate.workspace import Workspace
 
-pytestmark = pytest.mark.slow
-TABLES = ("tables", "issues", "neighbors", "pred_probs")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+FOLDERS = ("tables", "issues", "neighbors", "pred_probs", "versions")
+TIMES = {"made", "time"}  # what differs between two runs that come to the same
 
 
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "curate", *map(str, arguments)]
+@dataclass(frozen=True)
+class Undisturbed:
+    """Workspaces as they are after each stage of a run that nobody killed, and the seconds that the stage took."""
+
+    images: Path
+    verdicts: Path
+    after: dict[str, Path]
+    seconds: dict[str, float]
 
 
-def run(*arguments: object) -> float:
-    started = time.perf_counter()
-    done = subprocess.run(command(*arguments), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return time.perf_counter() - started
-
-
-def run_and_kill(after: float, *arguments: object) -> None:
-    with subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        time.sleep(after)
-        process.send_signal(signal.SIGKILL)
-
-
-def contents(workspace: Path) -> dict[str, object]:
-    """Every derived table and array of a workspace by name, without the times of day."""
-    found: dict[str, object] = {}
-    for file in sorted(path for folder in TABLES for path in (workspace / folder).rglob("*")):
-        if file.suffix == ".parquet":
-            found[str(file.relative_to(workspace))] = pd.read_parquet(file).to_json()
-        elif file.suffix == ".npz":
-            with np.load(file) as arrays:
-                found[str(file.relative_to(workspace))] = {name: arrays[name].tobytes() for name in arrays.files}
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Undisturbed:
+    """48 images and four copies through ingest, find with other folds, decide and apply."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    images = class_folders(root / "images", {"cat": 24, "dog": 24})
+    for number in range(4):
+        shutil.copy2(images / f"cat/{number:03d}.png", images / f"dog/copy-{number}.png")
+    found = Undisturbed(images, root / "verdicts.csv", {}, {})
+    workspace = root / "workspace"
+    for stage in ("ingest", "find", "decide", "apply"):
+        found.seconds[stage] = run_apart(*command(found, stage), "-w", workspace, said=root / "said.txt")
+        found.after[stage] = Path(shutil.copytree(workspace, root / stage))
+        if stage == "find":
+            write_verdicts(workspace, found.verdicts)
     return found
 
 
-def test_ingest_killed_at_thirty_moments_ends_with_the_same_tables(digits_folder, tmp_path):
-    seconds = run("ingest", digits_folder, "-w", tmp_path / "undisturbed")
-    expected = contents(tmp_path / "undisturbed")
-    rng = random.Random(0)
-    workspace = tmp_path / "killed"
-    for moment in range(30):
-        run_and_kill(rng.uniform(0, seconds), "ingest", digits_folder, "-w", workspace)
-        if moment % 10 == 9:  # ten kills in a row must not wear it down either
-            run("ingest", digits_folder, "-w", workspace)
-            assert contents(workspace) == expected
-            workspace = tmp_path / f"killed-{moment}"
-    assert not [p for p in (tmp_path / "killed").rglob("*.tmp")]
+def command(found: Undisturbed, stage: str) -> list[object]:
+    return {
+        "ingest": ["ingest", found.images],
+        "find": ["find", "--folds", "3", "--seed", "1"],
+        "decide": ["decide", found.verdicts, "--reviewer", "ann"],
+        "apply": ["apply", "--class-cap", "1"],
+    }[stage]
 
 
-def test_find_killed_at_ten_moments_ends_with_the_same_tables(digits_folder, tmp_path):
-    run("ingest", digits_folder, "-w", tmp_path / "ws")
-    expected = contents(tmp_path / "ws")
-    for name in ("neighbors", "issues", "pred_probs"):
-        for file in (tmp_path / "ws" / name).glob("*"):
-            file.unlink()
-    rng = random.Random(1)
+def write_verdicts(workspace: Path, file: Path) -> None:
+    """Keep two samples, drop one, keep two …"""
+    ids = pd.read_parquet(workspace / "tables/samples.parquet").query("split == 'train'")["sample_id"]
+    actions = ["drop" if number % 3 == 2 else "keep" for number in range(len(ids))]
+    pd.DataFrame({"sample_id": ids, "issue": "label", "action": actions}).to_csv(file, index=False)
+
+
+def contents(root: Path) -> dict[str, object]:
+    """Everything a workspace tells, by name, without the times of day."""
+    found: dict[str, object] = {}
+    for file in sorted(path for folder in FOLDERS for path in (root / folder).rglob("*")):
+        name = str(file.relative_to(root))
+        if file.suffix == ".parquet":
+            found[name] = pd.read_parquet(file).to_json()
+        elif file.suffix == ".npz":
+            with np.load(file) as arrays:
+                found[name] = {key: arrays[key].tobytes() for key in arrays.files}
+        elif file.suffix == ".json" and not file.with_suffix("").is_file():  # not a sidecar
+            value = json.loads(file.read_text())
+            found[name] = {key: value[key] for key in value.keys() - TIMES}
+    workspace = Workspace(root)
+    embedded = load(workspace.path(store_of(workspace)), workspace.read("scan"))
+    found["embeddings"] = (embedded.sample_ids, embedded.embeddings.tobytes(), embedded.thumbs.tobytes())
+    found["decisions"] = decisions(root).drop(columns=["decision_id", "time"]).to_json()
+    return found
+
+
+def decisions(root: Path) -> pd.DataFrame:
+    with Ledger(root / "ledger.sqlite") as ledger:
+        return ledger.current()
+
+
+def killed(found: Undisturbed, stage: str, workspace: Path, rng: random.Random) -> str:
+    """Start the stage, kill it at a random moment of its usual time; returns what it had said by then."""
+    said = workspace.with_suffix(".said")
+    with started(*command(found, stage), "-w", workspace, said=said) as process:
+        time.sleep(rng.uniform(0, found.seconds[stage]))
+        process.kill()
+    return said.read_text() if said.exists() else ""
+
+
+def before(found: Undisturbed, stage: str, folder: Path) -> Path:
+    """A workspace to which everything but this stage has been done."""
+    stages = list(found.after)
+    earlier = stages[: stages.index(stage)]
+    return Path(shutil.copytree(found.after[earlier[-1]], folder)) if earlier else folder
+
+
+@pytest.mark.parametrize(("stage", "moments"), [("ingest", 10), ("find", 8), ("apply", 6)])
+def test_a_stage_killed_at_any_moment_and_run_again_gives_the_same_tables(undisturbed, tmp_path, stage, moments):
+    expected, rng = contents(undisturbed.after[stage]), random.Random(stage)
+    for moment in range(moments):
+        workspace = before(undisturbed, stage, tmp_path / str(moment))
+        killed(undisturbed, stage, workspace, rng)
+        run_apart(*command(undisturbed, stage), "-w", workspace, said=tmp_path / "said.txt")
+        assert contents(workspace) == expected
+        assert not list(workspace.rglob("*.tmp"))
+        shutil.rmtree(workspace)
+
+
+def test_ten_kills_in_a_row_do_not_wear_a_workspace_down(undisturbed, tmp_path):
+    rng = random.Random(4)
     for _ in range(10):
-        run_and_kill(rng.uniform(0, 6), "find", "-w", tmp_path / "ws")
-    run("find", "-w", tmp_path / "ws")
-    assert contents(tmp_path / "ws") == expected
+        killed(undisturbed, "ingest", tmp_path / "ws", rng)
+    run_apart(*command(undisturbed, "ingest"), "-w", tmp_path / "ws", said=tmp_path / "said.txt")
+    assert contents(tmp_path / "ws") == contents(undisturbed.after["ingest"])
+    states = {row["state"] for row in json.loads(curate("status", "--json", "-w", tmp_path / "ws").stdout)[:10]}
+    assert states == {"done"}
 
 
-def test_no_decision_is_lost_and_apply_makes_one_whole_version(digits_folder, tmp_path):
-    workspace = tmp_path / "ws"
-    run("ingest", digits_folder, "-w", workspace)
-    rows = pd.read_parquet(workspace / "tables" / "samples.parquet").head(40)
-    rng = random.Random(2)
-    recorded = 0
-    for number, sample_id in enumerate(rows["sample_id"]):
-        file = tmp_path / f"{number}.csv"
-        pd.DataFrame({"sample_id": [sample_id], "issue": ["label"], "action": ["keep"]}).to_csv(file, index=False)
-        decide = command("decide", file, "--reviewer", "ann", "-w", workspace)
-        if number % 2:
-            with subprocess.Popen(decide, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-                time.sleep(rng.uniform(0, 2.5))
-                process.kill()
-                recorded += "1 decision(s) recorded" in process.stdout.read()
-        else:
-            assert subprocess.run(decide, capture_output=True).returncode == 0
-            recorded += 1
-    with Ledger(workspace / "ledger.sqlite") as ledger:
-        assert len(ledger.history()) >= recorded  # a kill after the write and before the word is no loss
-    for _ in range(10):
-        run_and_kill(rng.uniform(0, 3), "apply", "-w", workspace)
-    run("apply", "-w", workspace)
-    versions = Workspace(workspace).numbered("versions")
-    assert versions == [1]  # the same decisions make no second version
-    manifest = pd.read_parquet(workspace / "versions" / "1" / "manifest.parquet")
-    assert len(manifest) == len(pd.read_parquet(workspace / "tables" / "samples.parquet").query("status == 'ok'"))
+def test_a_killed_decide_records_all_verdicts_or_none_and_loses_none(undisturbed, tmp_path):
+    rng, n_verdicts = random.Random(5), len(pd.read_csv(undisturbed.verdicts))
+    expected = contents(undisturbed.after["decide"])
+    outcomes = set()
+    for moment in range(6):
+        workspace = before(undisturbed, "decide", tmp_path / str(moment))
+        said = killed(undisturbed, "decide", workspace, rng)
+        recorded = len(decisions(workspace))
+        assert recorded in (0, n_verdicts)
+        assert recorded == n_verdicts or "recorded" not in said
+        outcomes.add(recorded)
+        run_apart(*command(undisturbed, "decide"), "-w", workspace, said=tmp_path / "said.txt")
+        assert contents(workspace) == expected
+        with Ledger(workspace / "ledger.sqlite") as ledger:
+            assert len(ledger.history()) == recorded + n_verdicts  # what was there before is there still
+    version = manifest_of(Workspace(undisturbed.after["apply"]), 1)
+    assert len(version) == len(pd.read_parquet(workspace / "tables/samples.parquet")) - n_verdicts // 3

@@ -49,7 +49,8 @@ def scan(
 
     Returns
     -------
-    Table SCAN, in the order of `sources`; what can't be read has a status and the reason.
+    Table SCAN, in the order of `sources`; what can't be read has a status and the reason. `attrs["looked_at"]` tells
+    how many files were opened.
     """
     shards = Store.prepared(store, f"{embedder.fingerprint}-scan{SCAN_VERSION}", embedder.dim)
     memory = Memory(shards, options.max_pixels)
@@ -62,7 +63,9 @@ def scan(
     with _one_thread_for_each(embedder), _quiet_decoders():
         for rows in (engine or LocalEngine()).map(work, tasks):
             failed += rows
-    return _assembled(sources["sample_id"], shards.rows(), failed)
+    table = _assembled(sources["sample_id"], shards.rows(), failed)
+    table.attrs["looked_at"] = len(new)
+    return table
 
 
 class Memory:

@@ -132,7 +132,8 @@ class _Reduced:
 def _reduce(embeddings: _Rows, everything: np.ndarray, fit: Fit) -> _Reduced:
     d = len(fit.covariance)
     p = min(COMPONENTS, d)
-    axes = linalg.eigh(fit.covariance, subset_by_index=[d - p, d - 1], check_finite=False)[1]
+    scale = np.abs(fit.covariance).max() or np.float32(1)  # LAPACK gives up on numbers as small as these
+    axes = linalg.eigh(fit.covariance / scale, subset_by_index=[d - p, d - 1], check_finite=False)[1]
     rows, rest = np.empty((len(everything), p), np.float32), np.empty(len(everything), np.float32)
     for at, block in embeddings.blocks(everything):
         block -= fit.centres[0]

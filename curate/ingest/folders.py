@@ -7,6 +7,7 @@ is read once, so links that form a circle end.
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -148,12 +149,22 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def _sort_in(entry: os.DirEntry[str], path: str, found: Findings, folders: list[str], links: list[str]) -> None:
     is_link = entry.is_symlink()
-    if entry.is_dir():
+    if is_link and _leads_to_itself(entry.path):
+        found.others.append((path, "is a link that leads to itself"))
+    elif entry.is_dir():
         (links if is_link else folders).append(path)
     elif entry.is_file() or (is_link and not os.path.exists(entry.path)):
         found.add_file(path)  # a link to nowhere is an image that is missing: the scan will say so
     else:
         found.others.append((path, "is no regular file"))
+
+
+def _leads_to_itself(link: str) -> bool:
+    try:
+        os.stat(link)
+    except OSError as fault:
+        return fault.errno == errno.ELOOP
+    return False
 
 
 def _is_text(name: str) -> bool:

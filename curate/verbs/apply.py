@@ -113,8 +113,9 @@ def diff(workspace: Workspace, before: int | None = None, after: int | None = No
 
     after = latest_version(workspace) if after is None else after
     before = version_facts(workspace, after)["parent"] if before is None else before
+    old, new = manifest_of(workspace, before), manifest_of(workspace, after)
     rejected = None if after == AS_INGESTED else _read(workspace, after, "rejected.parquet")
-    return differ(manifest_of(workspace, before), manifest_of(workspace, after), rejected=rejected)
+    return differ(old, new, rejected=rejected)
 
 
 def version_facts(workspace: Workspace, version: int) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def embed(workspace: Workspace, *, options: EmbedOptions | None = None, progress
             parameters={**asdict(options), **chosen},
             inputs=["sources"],
             counts={
+                "looked_at": table.attrs.pop("looked_at"),  # not kept with the table: the same rows are the same file
                 "images_per_second": round(len(table) / (time.perf_counter() - started), 1),
                 "unreadable": int(table["status"].ne("ok").sum()),
             },

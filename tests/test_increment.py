@@ -1,0 +1,204 @@
+"""Sources that grow, shrink, move and change: only what is new is looked at, and no decision is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from command import class_folders, done, picture
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory) -> Path:
+    """A folder with `images` (ten of each of two classes) and their workspace `ws`."""
+    root = tmp_path_factory.mktemp("first")
+    class_folders(root / "images", {"cat": 10, "dog": 10})
+    done("ingest", root / "images", "-w", root / "ws")
+    return root
+
+
+@pytest.fixture
+def images(first, tmp_path) -> Path:
+    """The images where they were when they were ingested; put back as they were at the end."""
+    shutil.copytree(first / "images", tmp_path / "kept")
+    yield first / "images"
+    shutil.rmtree(first / "images")
+    shutil.copytree(tmp_path / "kept", first / "images")
+
+
+@pytest.fixture
+def workspace(first, tmp_path) -> Path:
+    return Path(shutil.copytree(first / "ws", tmp_path / "ws"))
+
+
+def looked_at(workspace: Path) -> int:
+    """How many files the last scan opened, by its provenance."""
+    return int(json.loads((workspace / "tables/scan.parquet.json").read_text())["counts"]["looked_at"])
+
+
+def states(workspace: Path) -> dict[str, str]:
+    return {row["stage"]: row["state"] for row in json.loads(done("status", "--json", "-w", workspace))}
+
+
+def decide(workspace: Path, sample_id: str, issue: str = "label", action: str = "drop") -> None:
+    file = workspace / "reports" / "verdict.csv"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"sample_id,issue,action\n{sample_id},{issue},{action}\n")
+    done("decide", file, "--reviewer", "ann", "-w", workspace)
+
+
+def rejected(workspace: Path) -> list[str]:
+    done("apply", "--class-cap", "1", "--include-test", "-w", workspace)
+    last = max((workspace / "versions").glob("[0-9]*"), key=lambda path: int(path.name))
+    return pd.read_parquet(last / "rejected.parquet")["sample_id"].tolist()
+
+
+def tables(workspace: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(workspace)): file.read_bytes() for file in workspace.rglob("*.parquet")}
+
+
+def test_the_same_folder_again_opens_no_file_runs_no_finder_and_changes_no_table(images, workspace):
+    was = tables(workspace)
+    finders = [json.loads(file.read_text())["made"] for file in sorted((workspace / "issues").glob("*.json"))]
+    begun = time.process_time()
+    done("ingest", images, "-w", workspace)
+    seconds = time.process_time() - begun
+    assert looked_at(workspace) == 0
+    assert tables(workspace) == was
+    again = [json.loads(file.read_text())["made"] for file in sorted((workspace / "issues").glob("*.json"))]
+    assert sum(a != b for a, b in zip(finders, again, strict=True)) <= 1  # the list of pairs is put together anew
+    assert seconds < 20
+
+
+def test_a_grown_folder_looks_at_the_new_images_alone(images, workspace):
+    splits = pd.read_parquet(workspace / "tables/samples.parquet").set_index("sample_id")["split"]
+    for number in range(3):
+        picture(images / "cat" / f"new-{number}.png", 500 + number)
+    assert states(workspace)["ingest"] == "stale" and states(workspace)["find: label"] == "stale"
+    done("ingest", images, "-w", workspace)
+    assert looked_at(workspace) == 3
+    samples = pd.read_parquet(workspace / "tables/samples.parquet").set_index("sample_id")
+    assert len(samples) == 23 and samples["status"].eq("ok").all()
+    assert samples["split"].loc[splits.index].equals(splits)  # what was in a split stays there
+    assert set(states(workspace).values()) == {"done", "never run"}
+
+
+def test_a_moved_file_keeps_its_decision_and_is_not_embedded_anew(images, workspace, monkeypatch):
+    decide(workspace, "cat/003.png")
+    assert rejected(workspace) == ["cat/003.png"]
+    (images / "cat/003.png").rename(images / "cat/renamed.png")
+    monkeypatch.setattr("curate.embed.models.Embedder.embed", lambda *_: pytest.fail("embedded anew"))
+    done("ingest", images, "-w", workspace)
+    assert looked_at(workspace) == 1  # opened, to see what it is
+    assert states(workspace)["apply"] == "stale"
+    assert rejected(workspace) == ["cat/renamed.png"]
+
+
+def test_a_changed_file_is_looked_at_again_and_its_decision_waits(images, workspace):
+    decide(workspace, "cat/003.png")
+    old = (images / "cat/003.png").read_bytes()
+    was = pd.read_parquet(workspace / "tables/scan.parquet").set_index("sample_id")["sha256"]
+    picture(images / "cat/003.png", 777)
+    assert states(workspace)["embed"] == "stale"
+    done("ingest", images, "-w", workspace)
+    now = pd.read_parquet(workspace / "tables/scan.parquet").set_index("sample_id")["sha256"]
+    assert looked_at(workspace) == 1 and now.ne(was).sum() == 1
+    assert rejected(workspace) == []
+    (images / "cat/003.png").write_bytes(old)
+    done("ingest", images, "-w", workspace)
+    assert rejected(workspace) == ["cat/003.png"]
+
+
+def test_a_touched_file_is_opened_and_nothing_else_happens(images, workspace):
+    was = pd.read_parquet(workspace / "issues/label.parquet")
+    os.utime(images / "dog/001.png", (1, 1))
+    assert states(workspace)["embed"] == "stale"
+    done("ingest", images, "-w", workspace)
+    assert looked_at(workspace) == 1
+    pd.testing.assert_frame_equal(pd.read_parquet(workspace / "issues/label.parquet"), was)
+    assert states(workspace)["embed"] == "done"
+
+
+def test_files_that_vanished_leave_the_tables_and_come_back_with_their_decisions(images, workspace, tmp_path):
+    decide(workspace, "dog/002.png")
+    for number in range(4):
+        shutil.move(images / f"dog/{number:03d}.png", tmp_path / f"{number:03d}.png")
+    assert states(workspace)["ingest"] == "stale"
+    done("ingest", images, "-w", workspace)
+    assert looked_at(workspace) == 0
+    for name in ("tables/samples.parquet", "issues/label.parquet", "issues/outlier.parquet"):
+        assert len(pd.read_parquet(workspace / name)) == 16
+    assert rejected(workspace) == []
+    for number in range(4):
+        shutil.move(tmp_path / f"{number:03d}.png", images / f"dog/{number:03d}.png")
+    done("ingest", images, "-w", workspace)
+    assert looked_at(workspace) == 0  # their names, sizes and times are known
+    assert rejected(workspace) == ["dog/002.png"]
+
+
+def test_another_input_size_makes_what_rests_on_the_embeddings_stale_and_nothing_else(images, workspace):
+    done("embed", "--image-size", "128", "-w", workspace)
+    found = states(workspace)
+    assert {found[f"find: {name}"] for name in ("near_duplicate", "leak", "outlier", "label", "classes")} == {"stale"}
+    assert found["find: quality"] == "done"
+    was = (workspace / "issues/outlier.parquet").read_bytes()
+    done("find", "-w", workspace)
+    assert "stale" not in states(workspace).values()
+    assert (workspace / "issues/outlier.parquet").read_bytes() != was
+
+
+def test_other_folds_make_new_predictions_and_labels_follow(images, workspace):
+    was = (workspace / "issues/label.parquet").read_bytes()
+    done("find", "--folds", "3", "--seed", "9", "-w", workspace)
+    assert (workspace / "issues/label.parquet").read_bytes() != was
+    assert "stale" not in states(workspace).values()
+    done("find", "-w", workspace)
+    assert (workspace / "issues/label.parquet").read_bytes() == was
+
+
+def test_changed_annotations_make_the_labels_stale(images, workspace, tmp_path):
+    votes = [f"{label}/{n:03d}.png,{who},{label}" for label in ("cat", "dog") for n in range(10) for who in "ab"]
+    file = tmp_path / "votes.csv"
+    file.write_text("\n".join(["image,annotator,label", *votes]))
+    done("ingest", images, "--annotations", file, "-w", workspace)
+    assert "stale" not in states(workspace).values()
+    votes = [vote.replace("b,cat", "b,dog") for vote in votes]
+    file.write_text("\n".join(["image,annotator,label", *votes]))
+    assert states(workspace)["ingest"] == "stale" and states(workspace)["find: label"] == "stale"
+    done("ingest", images, "--annotations", file, "-w", workspace)
+    assert "stale" not in states(workspace).values() and looked_at(workspace) == 0
+    assert (workspace / "tables/arbitration.csv").exists()
+
+
+def test_a_changed_manifest_makes_everything_after_it_stale(images, tmp_path):
+    lines = [f"{label}/{n:03d}.png,{label}" for label in ("cat", "dog") for n in range(10)]
+    manifest = images / "list.csv"
+    manifest.write_text("\n".join(["image,label", *lines]))
+    done("ingest", manifest, "-w", tmp_path / "other")
+    assert "stale" not in states(tmp_path / "other").values()
+    manifest.write_text("\n".join(["image,label", *lines[1:], "cat/000.png,dog"]))
+    assert states(tmp_path / "other")["ingest"] == "stale"
+    done("ingest", manifest, "-w", tmp_path / "other")
+    samples = pd.read_parquet(tmp_path / "other/tables/samples.parquet").set_index("sample_id")
+    assert samples.at["cat/000.png", "label"] == "dog" and looked_at(tmp_path / "other") == 0
+    manifest.unlink()
+    assert states(tmp_path / "other")["ingest"] == "stale"
+
+
+def test_each_stage_is_never_run_then_done_then_stale(images, workspace):
+    assert {states(workspace)[stage] for stage in ("review", "apply", "retrain", "report")} == {"never run"}
+    decide(workspace, "cat/001.png")
+    done("apply", "--class-cap", "1", "--include-test", "-w", workspace)
+    done("report", "-w", workspace)
+    found = states(workspace)
+    assert [found[stage] for stage in ("review", "apply", "retrain", "report")] == ["done", "done", "never run", "done"]
+    decide(workspace, "cat/002.png")
+    found = states(workspace)
+    assert [found[stage] for stage in ("review", "apply", "report")] == ["done", "stale", "stale"]
+    done("undo", "--last", "1", "--reviewer", "ann", "-w", workspace)
+    assert states(workspace)["apply"] == "done"  # the same decisions are in force as when it was made
