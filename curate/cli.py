@@ -328,7 +328,7 @@ def find(splitting: SplitOptions, finding: FindOptions, root: Path, as_json: boo
     """Run every finder over the last scan. `ingest` does this too.
 
     \b
-    curate find -w ws        # after retrain: uses its out-of-fold predictions
+    curate find -w ws        # after curate embed with another model
     """
     from curate.verbs.find import find as run
 

@@ -44,7 +44,7 @@ def retrain(
     """Train on the version before, after and a random control; judge all on one test split.
 
     An interrupted run of the same versions and options is gone on with. The out-of-fold predictions become
-    `pred_probs/trainer.parquet`, which the next `find` uses.
+    `pred_probs/trainer.parquet`.
     """
     from curate.train.compare import retrain as run
 
