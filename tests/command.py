@@ -74,16 +74,35 @@ def started(*arguments: object, said: Path) -> Iterator[multiprocessing.process.
 
 
 def run_apart(*arguments: object, said: Path) -> float:
-    """Run one command to its end in a process of its own; returns its seconds."""
-    begun = time.perf_counter()
+    """Run one command to its end in a process of its own; returns the seconds of processor time that it took."""
     with started(*arguments, said=said) as process:
         process.join()
         assert process.exitcode == 0, said.read_text()
-    return time.perf_counter() - begun
+    return float(said.with_suffix(".seconds").read_text())
+
+
+def run_and_kill(after: float, *arguments: object, said: Path) -> str:
+    """Kill one command after so many seconds of its processor time, however busy the machine; returns what it said."""
+    with started(*arguments, said=said) as process:
+        while process.is_alive() and _processor_time(process.pid) < after:
+            time.sleep(0.005)
+        process.kill()
+    return said.read_text() if said.exists() else ""
+
+
+def _processor_time(pid: int | None) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended
+        return float("inf")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _command(arguments: list[str], said: str) -> None:
     stream = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(stream, 1)
     os.dup2(stream, 2)
-    main(arguments)
+    try:
+        main(arguments)
+    finally:
+        Path(said).with_suffix(".seconds").write_text(str(time.process_time()))

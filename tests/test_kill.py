@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from command import class_folders, curate, run_apart, started
+from command import class_folders, curate, run_and_kill, run_apart
 
 from curate.embed.store import load
 from curate.review.ledger import Ledger
@@ -27,7 +26,7 @@ TIMES = {"made", "time"}  # what differs between two runs that come to the same
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """Workspaces as they are after each stage of a run that nobody killed, and the seconds that the stage took."""
+    """Workspaces as they are after each stage of a run that nobody killed, and the processor time that it took."""
 
     images: Path
     verdicts: Path
@@ -95,11 +94,8 @@ def decisions(root: Path) -> pd.DataFrame:
 
 def killed(found: Undisturbed, stage: str, workspace: Path, rng: random.Random) -> str:
     """Start the stage, kill it at a random moment of its usual time; returns what it had said by then."""
-    said = workspace.with_suffix(".said")
-    with started(*command(found, stage), "-w", workspace, said=said) as process:
-        time.sleep(rng.uniform(0, found.seconds[stage]))
-        process.kill()
-    return said.read_text() if said.exists() else ""
+    moment = rng.uniform(0, found.seconds[stage])
+    return run_and_kill(moment, *command(found, stage), "-w", workspace, said=workspace.with_suffix(".said"))
 
 
 def before(found: Undisturbed, stage: str, folder: Path) -> Path:
