@@ -60,7 +60,9 @@ def _fail(message: str, code: int) -> None:
 
 def _disk_trouble(error: OSError) -> str:
     what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno is None and "requested and" in what:  # NumPy's word for a file that it could not write whole
+        what, error.errno = f"No space left: {what}", errno.ENOSPC
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{what}\nto do: free some space and run the same command again; what was finished is kept"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{what}\nto do: use a folder that you may read and write"

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from click.testing import CliRunner, Result
 from PIL import Image
 
@@ -59,6 +60,13 @@ def class_folders(root: Path, counts: dict[str, int]) -> Path:
         for image in range(count):
             picture(root / label / f"{image:03d}.png", 1000 * number + image)
     return root
+
+
+def verdicts(workspace: Path, file: Path, n: int = 5) -> Path:
+    """A CSV that keeps the first `n` samples of a workspace."""
+    ids = pd.read_parquet(workspace / "tables/samples.parquet")["sample_id"].head(n)
+    pd.DataFrame({"sample_id": ids, "issue": "label", "action": "keep"}).to_csv(file, index=False)
+    return file
 
 
 @contextmanager

@@ -79,8 +79,8 @@ def _folder_difference(workspace: Workspace, root: Path) -> str:
 
     try:
         now = read_source(root).sources
-    except CurateError as error:
-        return error.found
+    except (CurateError, OSError) as error:
+        return str(error).splitlines()[0]
     known, seen = set(workspace.read("sources")["sample_id"]), set(now["sample_id"])
     counts = {"new": len(seen - known), "gone": len(known - seen)}
     return ", ".join(f"{n:,} image(s) {what}" for what, n in counts.items() if n)

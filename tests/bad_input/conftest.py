@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import class_folders, done
+from command import class_folders, done, verdicts
 
 NOBODY = 65534  # a user who may do nothing
 
@@ -44,11 +44,14 @@ def open_folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def unprivileged(ingested) -> Iterator[None]:
+def unprivileged(workspace, tmp_path) -> Iterator[None]:
     """Permissions bite: root, whom they don't stop, is nobody for the length of the test."""
     if os.geteuid() != 0:
         yield
         return
+    file = verdicts(workspace, tmp_path / "warm.csv")
+    for command in (["decide", file], ["apply"], ["report"], ["review"], ["review", "--csv"]):
+        done(*command, "-w", workspace)  # imports what nobody may not read
     os.seteuid(NOBODY)
     try:
         yield

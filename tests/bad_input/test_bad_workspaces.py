@@ -8,12 +8,11 @@ import resource
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from command import curate, done, refused
+from command import curate, done, refused, verdicts
 
 from curate.embed.store import load
 from curate.review.ledger import Ledger
@@ -25,12 +24,6 @@ with Workspace(sys.argv[1]).writing():
     print("held", flush=True)
     sys.stdin.read()
 """
-
-
-def verdicts(workspace: Path, file: Path, n: int = 5) -> Path:
-    ids = pd.read_parquet(workspace / "tables/samples.parquet")["sample_id"].head(n)
-    pd.DataFrame({"sample_id": ids, "issue": "label", "action": "keep"}).to_csv(file, index=False)
-    return file
 
 
 def test_a_workspace_that_is_a_file_is_refused_by_every_command(images, tmp_path):
@@ -162,7 +155,6 @@ def test_a_read_only_workspace_can_be_read_and_says_so_when_it_should_be_written
         source = open_folder / "images" if (open_folder / "images").exists() else images
         for command in (["ingest", source], ["find"], ["apply"], ["decide", file], ["report"], ["review"]):
             said = refused(*command, "-w", root)
-            assert "can't" in said or "Permission denied" in said
             assert "to do:" in said or "expected:" in said
         for command in (["status"], ["issues"], ["check"], ["review", "--csv", "--out", open_folder / "queue.csv"]):
             done(*command, "-w", root)
@@ -198,7 +190,6 @@ def test_a_full_disk_stops_ingest_with_a_word_and_space_lets_it_go_on(images, sm
 
 
 def test_a_full_disk_refuses_a_verdict_and_keeps_the_earlier_ones(workspace, small_disk, tmp_path):
-    shutil.copytree(workspace / "tables", small_disk / "tables")
     small = small_disk / "ws"
     small.mkdir()
     for name in ("workspace.json", "tables", "issues"):
@@ -206,17 +197,16 @@ def test_a_full_disk_refuses_a_verdict_and_keeps_the_earlier_ones(workspace, sma
     file = verdicts(workspace, tmp_path / "verdicts.csv")
     done("decide", file, "-w", small)
     ballast = small_disk / "ballast"
-    with open(ballast, "wb") as handle, pytest.raises(OSError, match="No space left"):
+    with open(ballast, "wb", buffering=0) as handle, pytest.raises(OSError, match="No space left"):
         while True:
             handle.write(bytes(1024))
-            handle.flush()
     many = pd.DataFrame({"sample_id": pd.read_csv(file)["sample_id"], "issue": "outlier", "action": "keep"})
     many.assign(reason="because " * 1000).to_csv(tmp_path / "more.csv", index=False)
     said = refused("decide", tmp_path / "more.csv", "-w", small)
     assert "not recorded" in said and "free some space" in said
+    ballast.unlink()
     with Ledger(small / "ledger.sqlite") as ledger:
         assert len(ledger.current()) == 5
-    ballast.unlink()
     done("decide", tmp_path / "more.csv", "-w", small)
 
 
