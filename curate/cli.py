@@ -76,8 +76,7 @@ def main() -> None:
 
     \b
     curate ingest photos/            look at every image once, find what is wrong
-    curate review --html             look at the worst first
-    curate decide verdicts.csv       record what you decided
+    curate review                    look at the worst first, decide with keys
     curate apply                     make a cleaned version
     curate retrain                   train before, after and a control; compare
     curate report                    one page with everything
@@ -395,23 +394,69 @@ def issues(issue: str | None, limit: int, everything: bool, out: Path | None, ro
 
 
 @main.command()
-@click.option("--html", "form", flag_value="html", help="A page of thumbnails with evidence.")
-@click.option("--csv", "form", flag_value="csv", help="The queue as CSV, with empty columns for verdicts.")
-@click.option("--issue", help="Only this issue.")
-@click.option("--limit", type=click.IntRange(1), default=300, show_default=True, help="How many to show, worst first.")
-@click.option("--out", type=click.Path(path_type=Path), help="Default: reports/review.html or .csv in the workspace.")
+@click.option("--html", "form", flag_value="html", help="Without the App: a page of thumbnails with evidence.")
+@click.option("--csv", "form", flag_value="csv", help="Without the App: the queue as CSV, with columns for verdicts.")
+@click.option("--issue", help="Only this issue; in the App the view to begin with.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=300, show_default=True, help="Page and CSV: how many, worst first."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Page and CSV; default: reports/review.html or .csv in the workspace.",
+)
+@click.option("--reviewer", envvar="CURATE_REVIEWER", default="", help="Your name; default: the login name.")
+@click.option("--double", is_flag=True, help="App: ask again what others decided, to measure how far you agree.")
+@click.option("--print-url", is_flag=True, help="App: print the address, open no browser (for a tunnel).")
+@click.option("--address", default="127.0.0.1", show_default=True, help="App: where to listen.")
+@click.option("--port", type=click.IntRange(1, 65535), help="App: default: any free port.")
+@click.option("--i-know", "exposed", is_flag=True, help="App: allow an --address that other machines can reach.")
 @with_workspace
-def review(form: str | None, issue: str | None, limit: int, out: Path | None, root: Path) -> None:
-    """Write the ranked queue, worst first, for a person to judge.
+def review(
+    form: str | None,
+    issue: str | None,
+    limit: int,
+    out: Path | None,
+    reviewer: str,
+    double: bool,
+    print_url: bool,
+    address: str,
+    port: int | None,
+    exposed: bool,
+    root: Path,
+) -> None:
+    """Review the worst first: in the FiftyOne App, or on a page or CSV without it.
+
+    In the App every verdict is in the ledger the moment it is made. It needs the extra `review`
+    (pip install 'curate[review]') and a mongod; the page and the CSV need neither.
 
     \b
-    curate review --html -w ws           # open the page, click verdicts, download decisions.csv
+    curate review -w ws                  # opens the App; Ctrl-C ends it
+    curate review --issue label -w ws    # beginning with the label issues
+    curate review --html -w ws           # a page: click verdicts, download decisions.csv, then
     curate decide decisions.csv -w ws    # record them
     """
-    from curate.verbs.review import review as run
+    workspace = _open(root)
+    if form is not None:
+        from curate.verbs.review import review as write
 
-    summary = run(_open(root), form=form or "html", issue=issue, limit=limit, out=out)
-    click.echo(summary.to_text())
+        click.echo(write(workspace, form=form, issue=issue, limit=limit, out=out).to_text())
+        return
+    import getpass
+
+    from curate.verbs.app import review_app
+
+    review_app(
+        workspace,
+        reviewer=reviewer or getpass.getuser(),
+        issue=issue,
+        double=double,
+        address=address,
+        port=port,
+        exposed=exposed,
+        browser=not print_url,
+        echo=click.echo,
+    )
 
 
 # ---- deciding --------------------------------------------------------------------------------------

@@ -80,6 +80,10 @@ class LedgerError(CurateError):
     """A decision can't be recorded or undone."""
 
 
+class ReviewError(CurateError):
+    """The App can't be opened, or can't do what was asked of it."""
+
+
 class PolicyError(CurateError):
     """The decisions can't be applied as asked (for example, a class would be emptied)."""
 

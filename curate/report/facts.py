@@ -36,6 +36,7 @@ class ReportFacts:
     pairs : table PAIRS
     embedding_map : `embedding_map` of curate.report.maps
     decisions : table DECISIONS, the verdicts in force
+    reviewers : `reviewer_agreement` of curate.review.reviewers: a mapping per pair who judged the same flags
     versions : `version.json` of each version, oldest first
     diff : `diff` of curate.apply.version: what changed between the two versions compared
     comparison : `Comparison.to_dict()` of curate.train.compare
@@ -59,6 +60,7 @@ class ReportFacts:
     pairs: pd.DataFrame | None = None
     embedding_map: EmbeddingMap | None = None
     decisions: pd.DataFrame | None = None
+    reviewers: Sequence[Mapping[str, Any]] = ()
     versions: Sequence[Mapping[str, Any]] = ()
     diff: pd.DataFrame | None = None
     comparison: Mapping[str, Any] | None = None

@@ -114,6 +114,7 @@ def decisions(facts: ReportFacts) -> View | None:
         "actions": list(ACTIONS),
         "by_issue": _cross(table, "issue"),
         "by_reviewer": _cross(table, "reviewer"),
+        "reviewers": facts.reviewers,
         "first": table["time"].min(),
         "last": table["time"].max(),
     }

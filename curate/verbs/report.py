@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,9 @@ def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFra
             classes=_if_made(workspace, CLASS_REPORT),
             issues=issues,
             pairs=workspace.read("near_duplicate_pairs"),
-            embedding_map=_map(workspace, issues),
+            embedding_map=map_of(workspace, issues),
             decisions=followed_decisions(workspace).decisions,
+            reviewers=_reviewers(workspace),
             versions=[version_facts(workspace, number) for number in versions],
             diff=diff(workspace) if versions else None,
             comparison=runs[-1][1]["metrics"] if runs else None,
@@ -79,10 +80,27 @@ def _if_made(workspace: Workspace, name: str) -> Any:
     return workspace.read(name) if workspace.has(name) else None
 
 
-def _map(workspace: Workspace, issues: dict[str, pd.DataFrame]) -> Any:
-    """The embedding map, kept in the workspace because it takes seconds to lay out."""
+def map_of(workspace: Workspace, issues: Mapping[str, pd.DataFrame]) -> Any:
+    """The embedding map, kept in the workspace because it takes seconds to lay out; None for fewer than 3 images."""
+    kept = kept_map(workspace, issues)
+    return kept if kept is not None else _lay_out(workspace, issues)
+
+
+def kept_map(workspace: Workspace, issues: Mapping[str, pd.DataFrame]) -> Any:
+    """The embedding map where it has been made and is not stale, else None."""
+    return _read_map(workspace.read(MAP)) if workspace.is_fresh(MAP, {}, ["scan", EMBEDDER, *issues]) else None
+
+
+def _read_map(kept: Mapping[str, np.ndarray]) -> Any:
+    from curate.report.maps import EmbeddingMap
+
+    points = pd.DataFrame({name: kept[name] for name in POINTS})
+    return EmbeddingMap(points, int(kept["of"]), kept["atlas"].tobytes() or None)
+
+
+def _lay_out(workspace: Workspace, issues: Mapping[str, pd.DataFrame]) -> Any:
     from curate.find import issue_names
-    from curate.report.maps import EmbeddingMap, embedding_map
+    from curate.report.maps import embedding_map
 
     facts = open_facts(workspace)
     worst = [
@@ -100,11 +118,18 @@ def _map(workspace: Workspace, issues: dict[str, pd.DataFrame]) -> Any:
         points = {name: made.points[name].to_numpy(dtype=kind) for name, kind in POINTS.items()}
         return {**points, "of": np.array(made.of), "atlas": np.frombuffer(made.atlas or b"", dtype=np.uint8)}
 
-    kept = workspace.derive("reports/map.npz", make, inputs=["scan", EMBEDDER, *issues])
-    points = pd.DataFrame({name: kept[name] for name in POINTS})
-    return EmbeddingMap(points, int(kept["of"]), kept["atlas"].tobytes() or None)
+    return _read_map(workspace.derive(MAP, make, inputs=["scan", EMBEDDER, *issues]))
 
 
+def _reviewers(workspace: Workspace) -> list[dict[str, Any]]:
+    from curate.review.ledger import Ledger
+    from curate.review.reviewers import reviewer_agreement
+
+    with Ledger(workspace.ledger) as ledger:
+        return reviewer_agreement(ledger.history())
+
+
+MAP = "reports/map.npz"
 POINTS = {"sample_id": "str", "x": "float64", "y": "float64"}
 
 

@@ -1,0 +1,131 @@
+"""FiftyOne's server behind a guard: this machine only, our page only, the dataset's own pictures only.
+
+FiftyOne's server has no authentication: without the guard any page that a reviewer visits could run operators in
+it, and `/media?filepath=` would hand out any file of the machine. Everything else about it stays as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+WRITES = ("/tag", "/dataset/")  # requests by which the App itself changes samples: tags, and the Annotate tab
+KEY = "key"  # of the URL that is printed: whoever has it may review
+
+
+class Guard:
+    """ASGI middleware that answers 403 to whatever does not come from our own page.
+
+    - `Host` has to be a name of ours (a page of another site that resolves to 127.0.0.1 has its own),
+    - `Origin`, where there is one, has to be the page's own,
+    - the cookie has to hold the key of the URL that `curate review` printed: other users of the machine lack it,
+    - `/media` gives the files of `media` and nothing else.
+
+    Parameters
+    ----------
+    app : the server to guard
+    hosts : names that the browser may call us, without port (a tunnel has another)
+    media : absolute paths that may be read
+    key : what the URL and then the cookie has to hold
+    after_write : called after a request by which the App itself changed samples
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        media: Collection[str],
+        hosts: Collection[str] = LOOPBACK,
+        key: str | None = None,
+        after_write: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.app, self.hosts, self.media, self.after_write = app, hosts, media, after_write
+        self.key = key or secrets.token_urlsafe(18)
+        self._cookie = f"curate-{secrets.token_hex(4)}"  # cookies are shared by the ports of a host
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        if scope["type"] != "http":
+            return await _close(send)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        if reason := self._objection(scope, headers, query):
+            return await _answer(send, 403, reason)
+        if self._is_key(query.get(KEY, [""])[0]):
+            rest = urlencode({name: values for name, values in query.items() if name != KEY}, doseq=True)
+            cookie = f"{self._cookie}={self.key}; Path=/; HttpOnly; SameSite=Lax"
+            place = scope["path"] + (f"?{rest}" if rest else "")
+            return await _answer(send, 303, "", [("location", place), ("set-cookie", cookie)])
+        await self.app(scope, receive, send)
+        if scope["method"] in ("POST", "PATCH", "PUT", "DELETE") and scope["path"].startswith(WRITES):
+            await asyncio.to_thread(self.after_write)
+
+    def _objection(self, scope: Scope, headers: dict[str, str], query: dict[str, list[str]]) -> str | None:
+        host = headers.get("host", "")
+        if urlsplit(f"//{host}").hostname not in self.hosts:
+            return "this host name is not served here"
+        if "origin" in headers and headers["origin"] != f"{scope['scheme']}://{host}":
+            return "requests of other pages are refused"
+        if not (self._is_key(query.get(KEY, [""])[0]) or self._is_key(self._held(headers))):
+            return "open the address that curate review printed"
+        if scope["path"].rstrip("/") == "/media" and not all(path in self.media for path in query.get("filepath", [])):
+            return "only the pictures of this dataset are served"
+        return None
+
+    def _held(self, headers: dict[str, str]) -> str:
+        try:
+            cookie = SimpleCookie(headers.get("cookie", "")).get(self._cookie)
+        except CookieError:
+            return ""
+        return cookie.value if cookie else ""
+
+    def _is_key(self, said: str) -> bool:
+        return hmac.compare_digest(said.encode(), self.key.encode())
+
+
+async def _answer(send: Send, status: int, text: str, headers: Collection[tuple[str, str]] = ()) -> None:
+    head = [("content-type", "text/plain; charset=utf-8"), ("x-content-type-options", "nosniff"), *headers]
+    encoded = [(name.encode(), value.encode("latin-1")) for name, value in head]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": text.encode()})
+
+
+async def _close(send: Send) -> None:
+    """FiftyOne uses no websockets: none is opened."""
+    await send({"type": "websocket.close", "code": 1008})
+
+
+async def serve(app: App, address: str, port: int, *, until: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Serve `app` until the event is set; call `ready` once connections are accepted."""
+    from hypercorn.asyncio import serve as hypercorn
+    from hypercorn.config import Config
+
+    config = Config()
+    config.bind = [f"[{address}]:{port}" if ":" in address else f"{address}:{port}"]
+    config.accesslog, config.errorlog = None, logging.getLogger("hypercorn.error")
+    config.graceful_timeout = 1.0  # seconds; the App holds connections open for as long as the page is
+    config.shutdown_timeout = 5.0
+    logging.getLogger("hypercorn.error").setLevel(logging.ERROR)
+    serving = asyncio.ensure_future(hypercorn(app, config, shutdown_trigger=until.wait))  # type: ignore[arg-type]
+    while not serving.done():
+        try:
+            _, writer = await asyncio.open_connection(address, port)
+            writer.close()
+            ready()
+            break
+        except OSError:
+            await asyncio.sleep(0.02)
+    await serving

@@ -1,0 +1,96 @@
+"""Take the screenshots of docs/review-app.md on a workspace of yours; its ledger is not touched.
+
+    curate demo curate-demo
+    python docs/screenshots.py curate-demo/workspace
+
+Needs the extra `review`, a mongod and Debian's chromium. Writes docs/images/*.png, 1400 pixels wide.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tests"))
+
+from app_process import App  # noqa: E402
+
+SIZE = {"width": 1400, "height": 860}
+SETTLED = 3000  # milliseconds for pictures and panel to be drawn
+COLOURS = 128  # of the palette: keeps each file small
+FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+
+
+def main(workspace: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    (HERE / "images").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        copy = Path(shutil.copytree(workspace, Path(folder) / "ws", ignore=shutil.ignore_patterns("mongo")))
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        with App(copy, reviewer="anna") as app:
+            label_issues(opened(chromium, app, "label-issues"))
+            duplicates(opened(chromium, app, "duplicates"))
+            open_sample(opened(chromium, app, "label-issues"))
+        chromium.close()
+
+
+def opened(chromium: Any, app: App, view: str) -> Any:
+    page = chromium.new_page(viewport=SIZE)
+    page.set_default_timeout(120_000)
+    page.add_init_script("localStorage.setItem('fiftyone-enterprise-tooltip-seen', 'true')")
+    page.route("**/*", lambda route: route.continue_() if "127.0.0.1" in route.request.url else route.abort())
+    page.goto(app.url.replace("view=queue", f"view={view}"))
+    page.wait_for_selector('[data-cy="looker"]')
+    page.wait_for_selector("text=/Select a tile or open one/")
+    return page
+
+
+def label_issues(page: Any) -> None:
+    """Two verdicts, and a third tile selected."""
+    for n, key in ((0, "Alt+a"), (1, "Alt+k")):
+        tick(page, n)
+        page.keyboard.press(key)
+        page.wait_for_selector('[data-cy="action-manage-selected"]', state="detached")
+        page.wait_for_selector('[data-cy="looker"]')
+        page.wait_for_timeout(SETTLED)
+    tick(page, 2)
+    shoot(page, "label-issues")
+
+
+def duplicates(page: Any) -> None:
+    tick(page, 0)
+    shoot(page, "duplicates")
+
+
+def open_sample(page: Any) -> None:
+    page.locator('[data-cy="looker"]').nth(3).click()
+    page.wait_for_selector('[data-cy="modal"]')
+    shoot(page, "sample")
+
+
+def tick(page: Any, n: int) -> None:
+    tile = page.locator('[data-cy="looker"]').nth(n)
+    tile.hover()
+    tile.locator('[data-cy^="looker-checkbox"]').first.click()
+    page.wait_for_selector('[data-cy="action-manage-selected"]')
+
+
+def shoot(page: Any, name: str) -> None:
+    page.mouse.move(5, SIZE["height"] - 5)
+    page.wait_for_timeout(SETTLED)
+    file = HERE / "images" / f"app-{name}.png"
+    page.screenshot(path=file, timeout=120_000)
+    Image.open(file).convert("RGB").quantize(COLOURS).save(file, optimize=True)
+    print(f"{file}: {file.stat().st_size // 1024} kB")
+    page.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
