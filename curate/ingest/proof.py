@@ -54,7 +54,10 @@ class SplitProof:
             return "\n".join([*lines, "no group is in more than one split"])
         examples = self.straddling.head(NAMED).to_dict(orient="records")
         named = ", ".join(f"group {e['group']} ({e['splits']}, {e['n']} images)" for e in examples)
-        return "\n".join([*lines, f"{self.n_straddling:,} groups are in more than one split: {named}"])
+        count = "1 group is" if self.n_straddling == 1 else f"{self.n_straddling:,} groups are"
+        more = ", …" if self.n_straddling > NAMED else ""
+        told = f"{count} in more than one split: {named}{more}"
+        return "\n".join([*lines, told, "  to see the pictures: curate issues --issue leak"])
 
     def _absent(self, split: str) -> str:
         absent = [str(label) for label in self.counts.index[self.counts[split] == 0]]

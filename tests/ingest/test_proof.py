@@ -47,7 +47,8 @@ def test_groups_that_straddle_are_counted_and_named():
     proof = split_proof(samples, np.array([7, 7, 8, 8, 9]))
     assert proof.straddling.to_numpy().tolist() == [[7, 2, "test, train"], [8, 2, "train, val"]]
     assert proof.to_text().endswith(
-        "2 groups are in more than one split: group 7 (test, train, 2 images), group 8 (train, val, 2 images)"
+        "2 groups are in more than one split: group 7 (test, train, 2 images), group 8 (train, val, 2 images)\n"
+        "  to see the pictures: curate issues --issue leak"
     )
 
 
