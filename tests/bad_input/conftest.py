@@ -50,7 +50,7 @@ def unprivileged(workspace, tmp_path) -> Iterator[None]:
         yield
         return
     file = verdicts(workspace, tmp_path / "warm.csv")
-    for command in (["decide", file], ["apply"], ["report"], ["review"], ["review", "--csv"]):
+    for command in (["decide", file], ["apply"], ["report"], ["review", "--html"], ["review", "--csv"]):
         done(*command, "-w", workspace)  # imports what nobody may not read
     os.seteuid(NOBODY)
     try:

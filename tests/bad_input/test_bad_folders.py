@@ -141,7 +141,7 @@ def test_a_folder_of_broken_images_alone_is_refused_with_the_reasons(tmp_path):
     broken(tmp_path / "images")
     said = refused("ingest", tmp_path / "images", "-w", tmp_path / "ws")
     assert "none of 8 images can be read" in said and "2 truncated" in said
-    refused("review", "-w", tmp_path / "ws")
+    refused("review", "--html", "-w", tmp_path / "ws")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_few_images_and_few_classes_get_every_finder_that_can_run(tmp_path, coun
     assert samples["split"].notna().all()
     made = {file.stem for file in (tmp_path / "ws/issues").glob("*.parquet")} - {"near_duplicate_pairs"}
     assert made == set(FINDERS) - set(not_run)
-    for command in (["review"], ["review", "--csv"], ["apply"], ["report"], ["check"], ["status"]):
+    for command in (["review", "--html"], ["review", "--csv"], ["apply"], ["report"], ["check"], ["status"]):
         done(*command, "-w", tmp_path / "ws")
     if len(counts) == 1:
         assert "expected: " in refused("retrain", "-w", tmp_path / "ws")

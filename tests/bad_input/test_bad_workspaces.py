@@ -59,7 +59,7 @@ def test_a_damaged_mark_of_the_workspace_says_how_to_mend_it(content, workspace)
         ("tables/samples.parquet", "cut", ["apply"]),
         ("tables/scan.parquet", "zeros", ["report"]),
         ("issues/label.parquet", "one byte", ["issues", "--issue", "label"]),
-        ("issues/near_duplicate_pairs.parquet", "empty", ["review"]),
+        ("issues/near_duplicate_pairs.parquet", "empty", ["review", "--html"]),
     ],
 )
 def test_a_damaged_table_is_told_and_made_anew_by_the_next_ingest(name, damage, command, images, workspace):
@@ -129,7 +129,7 @@ def test_a_second_writer_is_refused_and_decisions_are_recorded_meanwhile(images,
             said = refused(*command, "-w", workspace)
             assert f"another curate process (pid {holder.pid})" in said and "to do: wait" in said
         assert "5 decision(s) recorded" in done("decide", file, "-w", workspace)
-        for command in (["status"], ["issues"], ["review"], ["review", "--csv"]):
+        for command in (["status"], ["issues"], ["review", "--html"], ["review", "--csv"]):
             done(*command, "-w", workspace)
         holder.stdin.close()
     done("apply", "-w", workspace)
@@ -153,7 +153,7 @@ def test_a_read_only_workspace_can_be_read_and_says_so_when_it_should_be_written
     try:
         file = verdicts(root, open_folder / "verdicts.csv")
         source = open_folder / "images" if (open_folder / "images").exists() else images
-        for command in (["ingest", source], ["find"], ["apply"], ["decide", file], ["report"], ["review"]):
+        for command in (["ingest", source], ["find"], ["apply"], ["decide", file], ["report"], ["review", "--html"]):
             said = refused(*command, "-w", root)
             assert "to do:" in said or "expected:" in said
         for command in (["status"], ["issues"], ["check"], ["review", "--csv", "--out", open_folder / "queue.csv"]):
