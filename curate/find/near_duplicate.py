@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from curate.find.neighbors import Neighbors
 from curate.schema import conform
+
+if TYPE_CHECKING:
+    from curate.find.candidates import Candidates
 
 NEAR = 0.7  # agreement from which a pair is taken for the same shot
 REPEATED = 0.9  # of a pair's similarity is left for each closer twin that either of the two has
@@ -144,22 +149,19 @@ def _in_order(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def _near(samples: pd.DataFrame, embeddings: np.ndarray, neighbors: Neighbors, thumbs: np.ndarray) -> pd.DataFrame:
     """Candidates that are not the same bytes, compared pixel by pixel; one file stands for its exact copies."""
-    from curate.find.candidates import best_of_each, distinct_neighbors, find_candidates
-    from curate.find.verify import agreements, look_alikes
+    from curate.find.candidates import distinct_neighbors
 
     rows, content = _contents(samples)
     nearest = distinct_neighbors(embeddings, neighbors, rows, content)
     hashes = samples["sha256"].to_numpy()[rows]
     if len(rows) < len(samples):
         embeddings, thumbs = embeddings[rows], thumbs[rows]
-    rank = np.argsort(np.argsort(hashes.astype(str)))
-    found = find_candidates(embeddings, thumbs, nearest, rank, least=WORTH_A_LOOK)
-    found = found[best_of_each(found, VERIFIED_PER_SAMPLE)]
+    found, agreed = _verified(embeddings, thumbs, nearest, np.argsort(np.argsort(hashes.astype(str))))
     near = pd.DataFrame(
         {
             "sha256_a": hashes[found.a],
             "sha256_b": hashes[found.b],
-            "agreement": agreements(thumbs, found, look_alikes(embeddings, thumbs, rank, near=NEAR)),
+            "agreement": agreed,
             "kind": "near",
             "cosine": found.cosine.astype(np.float64),
         }
@@ -167,6 +169,24 @@ def _near(samples: pd.DataFrame, embeddings: np.ndarray, neighbors: Neighbors, t
     members, standins = _members(samples), _standins(samples)
     sides = [_joined(near, members, standins), _joined(near, standins, members)]
     return _in_order(pd.concat(sides, ignore_index=True))
+
+
+def _verified(
+    embeddings: np.ndarray, thumbs: np.ndarray, nearest: Neighbors, rank: np.ndarray
+) -> tuple[Candidates, np.ndarray]:
+    """The pairs of contents that are worth it, and the agreement of each: with its borders or without."""
+    from curate.find.borders import without_borders
+    from curate.find.candidates import best_of_each, find_candidates
+    from curate.find.verify import agreements, look_alikes
+
+    bare, framed = without_borders(thumbs)
+    found = find_candidates(embeddings, bare, nearest, rank, least=WORTH_A_LOOK)
+    found = found[best_of_each(found, VERIFIED_PER_SAMPLE)]
+    look_alike = look_alikes(embeddings, bare, rank, near=NEAR)
+    agreed = agreements(bare, found, look_alike)
+    some = np.flatnonzero(framed[found.a] | framed[found.b])
+    agreed[some] = np.maximum(agreed[some], agreements(thumbs, found[some], look_alike))
+    return found, agreed
 
 
 def _contents(samples: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,7 @@ CORE = 0.9  # kept from then on: up to a tenth of the samples may be intruders
 CENTRE_MEMBERS = 20  # a class of fewer has no centre of its own
 LEVERAGE = 0.99  # a sample that has its own direction explains itself: capped, or its distance were infinite
 BLOCK = 8192  # rows at a time
+PART = 256  # columns at a time
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Fit:
 
     centres : (C, d) float32, the mean of all, then the means of the classes
     covariance : (d, d) float32 around the centres, shrunk and so of full rank
-    whiten : (d, d) float32, `rows @ whiten` have unit covariance
+    whiten : (d, d) float32, upper triangular; `rows @ whiten` have unit covariance
     core : (n,) bool, the rows that were fitted to
     leverage : what a core row adds to the covariance, per unit of its own squared distance
     """
@@ -70,8 +71,17 @@ def squared_distances(rows: np.ndarray, fit: Fit) -> np.ndarray:
     origin = fit.centres[0]  # near all rows: keeps the squares below small, so that float32 is enough
     centres = (fit.centres - origin) @ fit.whiten
     blocks = (rows[at : at + BLOCK] - origin for at in range(0, len(rows), BLOCK))
-    found = [_nearest_centre(block @ fit.whiten, centres)[1] for block in blocks]
+    found = [_nearest_centre(_times_upper(block, fit.whiten), centres)[1] for block in blocks]
     return np.concatenate(found).astype(np.float64)
+
+
+def _times_upper(rows: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """`rows @ upper`, without the products with what is zero below the diagonal of (d, d) `upper`: half the time."""
+    product = np.empty_like(rows)
+    for at in range(0, len(upper), PART):
+        end = at + PART
+        product[:, at:end] = rows[:, :end] @ upper[:end, at:end]
+    return product
 
 
 def _fit(rows: np.ndarray, codes: np.ndarray, core: np.ndarray) -> Fit:

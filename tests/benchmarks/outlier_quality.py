@@ -1,8 +1,9 @@
-"""How well intruders are told from the bench images. Run: python tests/benchmarks/outlier_quality.py [--out .bench]
+"""How well intruders are told from the bench images. Run: python tests/benchmarks/outlier_quality.py --faces FILE
 
-Mixes handwritten digits (scikit-learn), crops of photographs and drawings into the 10,000 CIFAR images of the bench,
-and one class into another; prints AUROC / average precision of each score, what is flagged, and seconds. The
-mean distance to the 10 and to the 500 nearest of all samples stands beside ours for comparison.
+Mixes handwritten digits (scikit-learn), faces, crops of photographs and drawings into the 10,000 CIFAR images of the
+bench, and one class into another; FILE is `skimage/data/lfw_subset.npy` of the scikit-image wheel.
+Prints AUROC / average precision of each score, what is flagged, and seconds. The mean
+distance to the 10 and to the 500 nearest of all samples stands beside ours for comparison.
 """
 
 from __future__ import annotations
@@ -27,16 +28,17 @@ from curate.find.neighbors import Neighbors, nearest
 from curate.find.outlier import find_outlier
 
 BENCH = Path(__file__).parents[3] / "shared" / "bench"
-SIZE = 128  # pixels embedded
+SIZE = 96  # pixels embedded: what curate chooses for these images
 SCORES = ("outlier_score", "typicality_score", "neighbor_score", "isolation_forest_score")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(".bench"), help="keeps the embeddings")
+    parser.add_argument("--faces", type=Path, required=True, help="(200, 25, 25) grey, the first hundred are faces")
     parser.add_argument("--times", type=int, default=0, help="instead, time the finder on this many samples")
     given = parser.parse_args()
-    embedded = dict(np.load(_embedded(given.out)))
+    embedded = dict(np.load(_embedded(given.out, given.faces)))
     if given.times:
         print(time_of(embedded["bench"], given.times))
         return
@@ -48,17 +50,24 @@ def mixes(embedded: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, np
     """Name, what belongs, what does not."""
     bench, label = embedded["bench"], embedded["label"]
 
-    def some(kind: str, n: int) -> np.ndarray:
+    def some(kind: str, n: int, seed: int = 0) -> np.ndarray:
         rows = bench[label == kind] if kind in label else embedded[kind]
-        return rows[np.random.default_rng(n).permutation(len(rows))[:n]]
+        return rows[np.random.default_rng([seed, n]).permutation(len(rows))[:n]]
 
+    yield (
+        "100 digits, 100 faces, 100 crops",
+        bench,
+        np.concatenate([some(kind, 100) for kind in ("digits", "faces", "crops")]),
+    )
+    for seed in range(3):
+        scattered = [some("digits", 8, seed), some("faces", 8, seed), some("crops", 7, seed)]
+        yield f"23 scattered, seed {seed}", bench, np.concatenate(scattered)
     yield "100 digits, 100 crops", bench, np.concatenate([some("digits", 100), some("crops", 100)])
     yield (
         "100 digits, 100 crops, 100 texts",
         bench,
         np.concatenate([some(k, 100) for k in ("digits", "crops", "texts")]),
     )
-    yield "23 scattered", bench, np.concatenate([some("digits", 8), some("crops", 8), some("texts", 7)])
     yield "among 500: 10 digits, 10 crops", bench[::20], np.concatenate([some("digits", 10), some("crops", 10)])
     yield "cats: 40 ships", bench[label == "cat"], some("ship", 40)
     yield "cars: 40 trucks", bench[label == "automobile"], some("truck", 40)
@@ -99,14 +108,14 @@ def _quality(truth: np.ndarray, badness: np.ndarray | pd.Series) -> str:
     return f"{roc_auc_score(truth, badness):.3f} / {average_precision_score(truth, badness):.2f}"
 
 
-def _embedded(out: Path) -> Path:
+def _embedded(out: Path, faces: Path) -> Path:
     """Embeddings of the bench images and of the intruders, made once."""
     file = out / f"outliers-{SIZE}.npz"
     if not file.exists():
         out.mkdir(parents=True, exist_ok=True)
         embedder = load_embedder(EmbedOptions(image_size=SIZE), [])
         pictures, labels = bench_pictures()
-        kinds = {"bench": pictures, "digits": digits(), "crops": crops(), "texts": texts()}
+        kinds = {"bench": pictures, "digits": digits(), "faces": small_grey(faces), "crops": crops(), "texts": texts()}
         embedded = {
             kind: embedder.embed(np.stack([resized(p, SIZE) for p in some])).astype(np.float16)
             for kind, some in kinds.items()
@@ -124,8 +133,15 @@ def bench_pictures() -> tuple[list[np.ndarray], np.ndarray]:
     return pictures, truth[[member.name for member in members]].to_numpy(str)
 
 
+def small_grey(faces: Path) -> list[np.ndarray]:
+    return _enlarged((np.load(faces, allow_pickle=False)[:100] * 255).clip(0, 255).astype(np.uint8))
+
+
 def digits() -> list[np.ndarray]:
-    small = (load_digits().images * 15.9).astype(np.uint8)
+    return _enlarged((load_digits().images * 15.9).astype(np.uint8))
+
+
+def _enlarged(small: np.ndarray) -> list[np.ndarray]:
     return [np.asarray(Image.fromarray(d).resize((32, 32), Image.Resampling.BICUBIC).convert("RGB")) for d in small]
 
 

@@ -23,6 +23,7 @@ from curate.embed.decode import decode
 from curate.embed.measure import WORK_SIDE, measure
 from curate.find.quality import ISSUES, find_quality
 
+IMAGES = {".jpg", ".jpeg", ".png"}
 THEIR_NAME = {"bright": "light"}
 PEER = """
 import sys, time
@@ -42,7 +43,9 @@ def main() -> None:
     parser.add_argument("--peer", required=True, help="a Python that has CleanVision 0.3.7")
     parser.add_argument("--limit", type=int, default=10_000, help="images to compare")
     given = parser.parse_args()
-    paths = sorted(str(path.resolve()) for path in given.folder.rglob("*") if path.is_file())[: given.limit]
+    paths = sorted(str(path.resolve()) for path in given.folder.rglob("*") if path.suffix.lower() in IMAGES)[
+        : given.limit
+    ]
     theirs, their_seconds = run_peer(given.peer, paths)
     ours, our_seconds = run_ours(paths)
     print(compare(ours, theirs.loc[paths]).to_string(index=False))

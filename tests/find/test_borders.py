@@ -1,0 +1,60 @@
+"""Borders: padding, letterboxes and windows are cut off; pictures that are plain themselves are left alone."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from curate.find.borders import without_borders
+
+
+def picture(seed: int = 0) -> np.ndarray:
+    """(32, 32, 3) random smooth colours."""
+    noise = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    return cv2.resize(noise, (32, 32), interpolation=cv2.INTER_CUBIC)
+
+
+def inside(canvas: np.ndarray, left: int, top: int, width: int, height: int) -> np.ndarray:
+    canvas[top : top + height, left : left + width] = cv2.resize(picture(), (width, height))
+    return canvas
+
+
+def alike(one: np.ndarray, two: np.ndarray) -> float:
+    return float(np.corrcoef(one.ravel(), two.ravel())[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("colour", "place"),
+    [(255, (4, 4, 24, 24)), (0, (0, 6, 32, 20)), (0, (7, 0, 18, 32)), (90, (2, 5, 26, 24))],
+)
+def test_a_border_of_one_colour_is_cut_off(colour: int, place: tuple[int, int, int, int]):
+    framed = inside(np.full((32, 32, 3), colour, np.uint8), *place)
+    bare, changed = without_borders(framed[None])
+    assert changed.all()
+    assert alike(bare[0], picture()) > 0.97 > alike(framed, picture())
+
+
+def test_the_bar_and_the_margins_of_a_window_are_cut_off():
+    window = np.full((32, 32, 3), 240, np.uint8)
+    window[:2] = 50
+    assert alike(without_borders(inside(window, 2, 5, 24, 24)[None])[0][0], picture()) > 0.97
+
+
+def test_pictures_without_a_border_stay_as_they_are():
+    some = np.stack([picture(seed) for seed in range(20)])
+    bare, changed = without_borders(some)
+    assert not changed.any()
+    np.testing.assert_array_equal(bare, some)
+
+
+def test_a_small_thing_on_a_plain_ground_and_a_plain_picture_stay_as_they_are():
+    small = np.full((32, 32, 3), 255, np.uint8)
+    small[12:18, 10:20] = 30
+    plain = np.full((32, 32, 3), 70, np.uint8)
+    some = np.stack([small, plain])
+    np.testing.assert_array_equal(without_borders(some)[0], some)
+
+
+def test_no_pictures_have_no_borders():
+    assert without_borders(np.zeros((0, 32, 32, 3), np.uint8))[0].shape == (0, 32, 32, 3)
