@@ -136,7 +136,9 @@ def round_scores(pictures: list[np.ndarray], vectors: np.ndarray) -> dict[str, p
     samples = pd.DataFrame({"sample_id": names, "sha256": hashes, "split": [None] * n})
     thumbs = np.stack([resized(picture, THUMB) for picture in pictures])
     pairs = duplicate_pairs(samples, vectors, nearest(vectors, NEIGHBORS), thumbs)
-    ours = pairs.assign(a=pairs["sample_id_a"].astype(int), b=pairs["sample_id_b"].astype(int))
+    ours = pairs.assign(
+        a=pairs["sample_id_a"].astype(int), b=pairs["sample_id_b"].astype(int), similarity=pairs["agreement"]
+    )
     full = vectors.astype(np.float32)
     return {"curate": ours[["a", "b", "similarity"]], "cosine": all_pairs(full @ full.T), **hash_scores(pictures)}
 
