@@ -164,8 +164,7 @@ split_options = gathered(
 find_options = gathered(
     "finding",
     FindOptions,
-    click.option("--folds", type=click.IntRange(2, 50), default=FindOptions.folds, show_default=True),
-    click.option("--seed", type=int, default=FindOptions.seed, show_default=True, help="Of the folds."),
+    click.option("--seed", type=int, default=FindOptions.seed, show_default=True, help="Of the probe."),
 )
 policy_options = gathered(
     "policy",

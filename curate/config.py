@@ -43,7 +43,6 @@ class FindOptions:
     """What the finders look for; thresholds of the default flags are in each finder's file."""
 
     neighbors: int = 20  # kept per sample
-    folds: int = 5
     imbalance: float = 0.30  # classes whose counts differ by more than this share are named
     seed: int = 0
 

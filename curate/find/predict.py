@@ -1,15 +1,17 @@
 """Embeddings and labels → out-of-sample class probabilities, from a probe that takes seconds.
 
-The probe is kernel ridge regression on one-hot labels: embeddings are centred and reduced to their leading
-principal components, a Gaussian kernel compares them with landmark samples (Nyström features; Williams and
-Seeger 2000), and each fold's weights follow in closed form from the Gram matrix of all samples less the
-fold's own. Scores become probabilities by one temperature and one bias per class.
+The probe is kernel ridge regression on one-hot labels. A Gaussian kernel compares embeddings with landmark
+samples (Nyström features; Williams and Seeger 2000); what the ridge would say of a sample without it and its
+duplicates follows in closed form from the one fit to all (the jackknife of linear smoothers; Allen 1974,
+Cook 1977), so no fold is trained. Scores become
+probabilities by multinomial regression on their logarithms, corrected for mistakes in the labels.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,10 +19,15 @@ import pandas as pd
 from curate.config import FindOptions
 from curate.errors import NotEnoughData
 
-COMPONENTS = 256  # principal components kept
+if TYPE_CHECKING:
+    import torch
+
 LANDMARKS = 1536  # samples that the kernel compares with; cost grows with its square
-RIDGES = (0.3, 1.0, 3.0, 10.0)  # candidates, chosen by held-out likelihood
-BLOCK = 8192  # rows of features held at once
+RIDGES = (0.3, 1.0, 3.0, 10.0)  # candidates, chosen by the squared error of the left-out scores
+BLOCK = 8192  # rows of features made at once
+PRIOR = 1.0  # pseudo-observations that hold the calibration to one curve for all classes
+MOST_MIXED = 256  # classes; beyond, C × C weights would cost more than they bring
+TINY = 1e-9
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,8 @@ class Prediction:
     Attributes
     ----------
     classes : (C,) names, sorted
-    pred_probs : (N, C) float32, rows sum to 1; of a model that saw neither the sample nor its duplicates
+    pred_probs : (N, C) float32, P(true class | pixels), rows sum to 1; of a model that saw neither the sample's
+        label nor its duplicates'
     scores : (N, C) float32, the probe's raw scores: about 1 for the right class and 0 for the others
     """
 
@@ -42,14 +50,14 @@ class Prediction:
 def predict(
     embeddings: np.ndarray, labels: pd.Series, groups: np.ndarray, *, options: FindOptions | None = None
 ) -> Prediction:
-    """Predict every sample from the labels of others; unlabelled samples from all.
+    """Predict every sample from the labels of others; unlabelled samples from all outside their group.
 
     Parameters
     ----------
     embeddings : (N, d) float16 or float32
     labels : (N,) class names, null where there is none
-    groups : (N,) int; samples of one group (duplicates, one patient) are never on both sides of a fold
-    options : folds and seed
+    groups : (N,) int; no sample is predicted from another of its group (duplicates, one patient)
+    options : the seed, which draws the landmarks
 
     Raises
     ------
@@ -57,15 +65,16 @@ def predict(
 
     Notes
     -----
-    Folds and landmarks are drawn by the content of the embeddings, so the order of rows does not matter.
+    Landmarks are drawn by the content of the embeddings, so the order of rows does not matter. Computed on
+    CUDA where there is one.
     """
     options = options or FindOptions()
     y, classes = _encode(labels)
-    keys = _content_keys(embeddings, options.seed)
-    fold = _folds(keys, np.asarray(groups), y, options.folds)
-    features = _kernel_features(_reduced(embeddings), keys)
-    scores = _held_out_scores(features, y, fold, len(classes))
-    return Prediction(classes, _probabilities(scores, y), scores)
+    if (n := len(np.unique(np.asarray(groups)[y >= 0]))) < 2:
+        raise NotEnoughData(f"{n} labelled group of samples", "two or more", "label more images")
+    features = _kernel_features(_directions(embeddings), _content_keys(embeddings, options.seed))
+    scores = _left_out_scores(features, y, np.asarray(groups), len(classes))
+    return Prediction(classes, calibrated(scores, y), scores)
 
 
 def _encode(labels: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +83,7 @@ def _encode(labels: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     classes = np.array(sorted(set(names.dropna())), dtype=str)
     if len(classes) < 2:
         found = f"only the class '{classes[0]}'" if len(classes) else "no labels"
-        raise NotEnoughData(found, "two classes or more", "label some images of another class")
+        raise NotEnoughData(f"there is {found}", "two classes or more", "label some images of another class")
     return pd.Categorical(names, categories=list(classes)).codes.astype(np.int64), classes
 
 
@@ -86,96 +95,145 @@ def _content_keys(embeddings: np.ndarray, seed: int) -> np.ndarray:
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
 
-def _folds(keys: np.ndarray, groups: np.ndarray, y: np.ndarray, count: int) -> np.ndarray:
-    """(N,) fold of each sample: groups are dealt out class by class in the order of their keys."""
-    table = pd.DataFrame({"group": groups, "key": keys, "y": y}).sort_values(["key", "y"])
-    first = table.groupby("group", sort=False).first()  # one key and class per group
-    if (n := int((first["y"] >= 0).sum())) < 2:
-        raise NotEnoughData(f"{n} labelled group of samples", "two or more", "label more images")
-    first = first.sort_values(["y", "key"])
-    dealt = pd.Series(np.arange(len(first)) % count, index=first.index)
-    return dealt.loc[groups].to_numpy()
+# ---- the probe ---------------------------------------------------------------------------------------------
 
 
-def _reduced(embeddings: np.ndarray) -> np.ndarray:
-    """(N, k) float32: centred, of length one, in the leading principal components, of length one again."""
-    rows = embeddings.astype(np.float32)
-    rows -= rows.mean(axis=0)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    _, axes = np.linalg.eigh(rows.T @ rows)
-    reduced = rows @ axes[:, ::-1][:, : min(COMPONENTS, len(rows))]
-    return np.asarray(reduced / np.maximum(np.linalg.norm(reduced, axis=1, keepdims=True), 1e-12))
+def _directions(embeddings: np.ndarray) -> torch.Tensor:
+    """(N, d) float32 unit vectors from the mean."""
+    import torch
+
+    rows = torch.from_numpy(embeddings.astype(np.float32)).to("cuda" if torch.cuda.is_available() else "cpu")
+    rows -= rows.mean(dim=0)
+    return torch.nn.functional.normalize(rows)
 
 
-def _kernel_features(rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
+def _kernel_features(rows: torch.Tensor, keys: np.ndarray) -> torch.Tensor:
     """(N, m) float32 features whose inner products approximate a Gaussian kernel of the rows."""
-    landmarks = rows[np.argsort(keys, kind="stable")[:LANDMARKS]]
+    import torch
+
+    landmarks = rows[torch.from_numpy(np.argsort(keys, kind="stable")[:LANDMARKS]).to(rows.device)]
     between = 1 - landmarks @ landmarks.T
-    width = float(np.median(between))  # half the median squared distance of unit vectors
-    kernel = np.exp(-between / max(width, 1e-6)).astype(np.float64)
-    values, vectors = np.linalg.eigh(kernel)
+    width = between.median().clamp_min(1e-6)  # half the median squared distance of unit vectors
+    values, vectors = torch.linalg.eigh(torch.exp(-between / width).double())
     kept = values > values[-1] * 1e-6
-    root = (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
-    features = np.empty((len(rows), root.shape[1]), np.float32)
+    root = (vectors[:, kept] / values[kept].sqrt()).float()
+    features = torch.empty(len(rows), root.shape[1], device=rows.device)
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
-        features[start : start + BLOCK] = np.exp((block @ landmarks.T - 1) / max(width, 1e-6)) @ root
+        features[start : start + BLOCK] = torch.exp((block @ landmarks.T - 1) / width) @ root
     return features
 
 
-def _held_out_scores(features: np.ndarray, y: np.ndarray, fold: np.ndarray, n_classes: int) -> np.ndarray:
-    """(N, C) scores of each sample by the ridge whose fold left it out; the ridge with the best likelihood."""
-    targets = np.eye(n_classes, dtype=np.float32)[np.maximum(y, 0)]
-    share = targets[y >= 0].mean(axis=0)
-    targets = np.where((y >= 0)[:, None], targets - share, 0).astype(np.float32)
-    parts = {f: _moments(features, targets, (fold == f) & (y >= 0)) for f in np.unique(fold)}
-    gram, moment = (sum(part[i] for part in parts.values()) for i in (0, 1))
-    scale = float(np.trace(gram)) / max(int((y >= 0).sum()), 1)
-    best, best_loss = np.zeros_like(targets), np.inf
+def _left_out_scores(features: torch.Tensor, y: np.ndarray, groups: np.ndarray, n_classes: int) -> np.ndarray:
+    """(N, C) scores of each sample by the ridge without its group; by the ridge with the least squared error."""
+    import torch
+
+    known = torch.from_numpy(y >= 0).to(features.device)
+    targets = torch.eye(n_classes, device=features.device)[torch.from_numpy(np.maximum(y, 0)).to(features.device)]
+    share = targets[known].mean(dim=0)
+    targets = torch.where(known[:, None], targets - share, 0)
+    gram = features[known].T @ features[known]
+    values, axes = torch.linalg.eigh(gram.double())
+    rotated = features @ axes.float()  # the Gram matrix of these is diagonal: one factorisation for all ridges
+    moment = rotated[known].T @ targets[known]
+    together = _shared_groups(groups)
+    best, best_error = targets, np.inf
     for ridge in RIDGES:
-        scores = np.empty_like(targets)
-        for f, (own_gram, own_moment) in parts.items():
-            weights = _solve(gram - own_gram, ridge * scale, moment - own_moment)
-            scores[fold == f] = features[fold == f] @ weights
-        loss = _loss(scores + share, y)
-        if loss < best_loss:
-            best, best_loss = scores + share, loss
-    return np.asarray(best, dtype=np.float32)
+        inverse = 1 / (values.clamp_min(0) + ridge * values.sum() / known.sum()).float()
+        scores = _without_own(rotated, inverse, moment, targets, known, together)
+        error = float((scores - targets)[known].square().mean())
+        if error < best_error:
+            best, best_error = scores, error
+    return np.asarray((best + share).cpu().numpy(), dtype=np.float32)
 
 
-def _moments(features: np.ndarray, targets: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    some = features[chosen]
-    return some.T @ some, some.T @ targets[chosen]
+def _shared_groups(groups: np.ndarray) -> list[np.ndarray]:
+    """Rows of each group of two samples or more."""
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order[0]] - 1))
+    return [rows for rows in np.split(order, starts[1:]) if len(rows) > 1]
 
 
-def _solve(gram: np.ndarray, ridge: float, moment: np.ndarray) -> np.ndarray:
+def _without_own(
+    rows: torch.Tensor,
+    inverse: torch.Tensor,
+    moment: torch.Tensor,
+    targets: torch.Tensor,
+    known: torch.Tensor,
+    together: list[np.ndarray],
+) -> torch.Tensor:
+    """(N, C) what the ridge says of each sample when its whole group is left out.
+
+    With weights b and leverages H = X diag(inverse) Xᵀ of a group, leaving it out moves its scores by
+    -H (I - H)⁻¹ (y - X b).
+    """
     import torch
 
-    matrix = torch.from_numpy(gram + ridge * np.eye(len(gram), dtype=gram.dtype))
-    return torch.cholesky_solve(torch.from_numpy(moment), torch.linalg.cholesky(matrix)).numpy()
+    fit = rows @ (inverse[:, None] * moment)
+    leverage = (rows.square() @ inverse)[:, None]
+    scores = torch.where(known[:, None], (fit - leverage * targets) / (1 - leverage), fit)
+    for group in together:
+        at = torch.from_numpy(group).to(rows.device)
+        own = at[known[at]]
+        if len(own) <= rows.shape[1]:
+            mutual = (rows[own] * inverse) @ rows[own].T
+            residual = torch.linalg.solve(torch.eye(len(own), device=rows.device) - mutual, targets[own] - fit[own])
+            scores[at] = fit[at] - (rows[at] * inverse) @ (rows[own].T @ residual)
+        else:  # the same by the smaller of two systems
+            rest = torch.diag(1 / inverse) - rows[own].T @ rows[own]
+            scores[at] = rows[at] @ torch.linalg.solve(rest, moment - rows[own].T @ targets[own])
+    return scores
 
 
-def _loss(scores: np.ndarray, y: np.ndarray) -> float:
-    known = y >= 0
-    return float(-np.log(_probabilities(scores, y)[known, y[known]] + 1e-12).mean())
+# ---- scores → probabilities --------------------------------------------------------------------------------
 
 
-def _probabilities(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(N, C) float32: softmax of the scores under the temperature and biases most likely to give the labels."""
+def calibrated(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """P(true class | pixels) under which the given labels, some of them wrong, are likeliest.
+
+    It is softmax(a g + g M + b) with g = log softplus(k · scores): a score of a one-hot target is itself an
+    estimate of a probability, so its logarithm is the logit; k rounds off scores below 0. M, drawn towards 0,
+    lets what the probe says of one class tell about another, which undoes the masking of classes by least
+    squares (Hastie, Tibshirani and Friedman 2009, 4.2; matrix scaling: Guo et al. 2017). The labels are taken
+    as seen through a table of confusions, fitted along (forward correction: Patrini et al. 2017).
+
+    Parameters
+    ----------
+    scores : (N, C) float32, out-of-sample
+    y : (N,) given classes, -1 for none
+
+    Returns
+    -------
+    (N, C) float32, rows sum to 1
+    """
     import torch
 
+    n_classes = scores.shape[1]
     known = torch.from_numpy(np.flatnonzero(y >= 0))
     z, labels = torch.from_numpy(scores).double(), torch.from_numpy(y)[known]
-    slope = torch.tensor(5.0, dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(scores.shape[1], dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([slope, bias], max_iter=50, line_search_fn="strong_wolfe")
+    start = torch.tensor([0.0, 2.0], dtype=torch.float64)  # log a, log k
+    curve = start.clone().requires_grad_()
+    bias = torch.zeros(n_classes, dtype=torch.float64, requires_grad=True)
+    right = torch.full((n_classes,), 4.0, dtype=torch.float64, requires_grad=True)
+    mistakes = torch.zeros(n_classes, n_classes, dtype=torch.float64, requires_grad=True)
+    mix = torch.zeros(n_classes, n_classes, dtype=torch.float64, requires_grad=n_classes <= MOST_MIXED)
+    parameters = [p for p in (curve, bias, right, mistakes, mix) if p.requires_grad]
+    optimizer = torch.optim.LBFGS(parameters, max_iter=150, history_size=20, line_search_fn="strong_wolfe")
+
+    def clean(some: torch.Tensor) -> torch.Tensor:
+        g = torch.log(torch.nn.functional.softplus(curve[1].exp() * some) + TINY)
+        return (curve[0].exp() * g + g @ mix + bias).softmax(dim=1)
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(z[known] * slope + bias, labels) + 1e-4 * bias.square().sum()
+        confusion = (torch.diag(right) + mistakes).softmax(dim=1)  # (C, C) P(given | true)
+        likelihood = (clean(z[known]) * confusion[:, labels].T).sum(dim=1)
+        drawn = (curve - start, bias, right - right.mean(), mistakes, mix)
+        prior = PRIOR * torch.stack([part.square().sum() for part in drawn]).sum()
+        loss = (-torch.log(likelihood + TINY).sum() + prior) / max(len(labels), 1)
         loss.backward()
         return loss
 
     optimizer.step(closure)
     with torch.no_grad():
-        return (z * slope + bias).softmax(dim=1).float().numpy()
+        return np.asarray(clean(z).float().numpy())

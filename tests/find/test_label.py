@@ -8,10 +8,9 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from curate.config import FindOptions
 from curate.errors import NotEnoughData
-from curate.find.label import find_label
-from curate.find.predict import predict
+from curate.find.label import expected_f1_cut, find_label
+from curate.find.predict import _left_out_scores, _shared_groups, predict
 from curate.schema import validate_issues
 
 
@@ -101,9 +100,44 @@ def test_a_class_of_one_sample_is_no_crash(noisy):
     embeddings, given, _, _ = noisy
     some = given.copy()
     some.iloc[5] = "alone"
-    assert "alone" in predict(embeddings, some, np.arange(len(given)), options=FindOptions(folds=5)).classes
+    assert "alone" in predict(embeddings, some, np.arange(len(given))).classes
 
 
 def test_one_class_is_not_enough():
     with pytest.raises(NotEnoughData, match="only the class 'cat'"):
         predict(np.eye(4), pd.Series(["cat"] * 4), np.arange(4))
+
+
+def test_leaving_a_group_out_in_closed_form_equals_fitting_without_it():
+    """Against a ridge solved anew for each group: single samples, pairs, an unlabelled member, one large group."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(60, 8)).astype(np.float32)
+    groups = np.concatenate([np.arange(20), np.repeat(np.arange(20, 30), 2), np.full(20, 30)])
+    y = rng.integers(0, 3, 60)
+    y[[5, 21]] = -1
+    ours = _left_out_scores(torch.from_numpy(features), y, groups, 3)
+    targets = np.eye(3)[np.maximum(y, 0)] - np.eye(3)[y[y >= 0]].mean(axis=0)
+    known, errors = y >= 0, []
+    for ridge in (0.3, 1.0, 3.0, 10.0):
+        theirs = np.empty((60, 3))
+        for group in np.unique(groups):
+            rest = known & (groups != group)
+            penalty = ridge * np.square(features[known]).sum() / known.sum() * np.eye(8)
+            weights = np.linalg.solve(features[rest].T @ features[rest] + penalty, features[rest].T @ targets[rest])
+            theirs[groups == group] = features[groups == group] @ weights
+        errors.append(np.abs(theirs + np.eye(3)[y[known]].mean(axis=0) - ours).max())
+    assert min(errors) < 1e-4
+    assert [len(rows) for rows in _shared_groups(groups)] == [2] * 10 + [20]
+
+
+def test_the_cut_has_the_largest_expected_f1_and_never_flags_all_of_what_cannot_be_told_apart():
+    probability = np.array([0.9, 0.8, 0.35, 0.1, 0.05])
+    found = {cut: 2 * probability[probability >= cut].sum() / ((probability >= cut).sum() + 2.2) for cut in probability}
+    assert expected_f1_cut(probability) == max(found, key=found.get)
+    assert expected_f1_cut(np.full(100, 0.1)) > 0.1
+
+
+def test_the_probability_falls_as_the_score_rises(found):
+    table = found[1].sort_values("label_score")
+    assert (np.diff(table["label_probability"]) <= 1e-12).all()
