@@ -152,12 +152,13 @@ def test_another_input_size_makes_what_rests_on_the_embeddings_stale_and_nothing
     assert (workspace / "issues/outlier.parquet").read_bytes() != was
 
 
-def test_other_folds_make_new_predictions_and_labels_follow(images, workspace):
-    was = (workspace / "issues/label.parquet").read_bytes()
-    done("find", "--folds", "3", "--seed", "9", "-w", workspace)
-    assert (workspace / "issues/label.parquet").read_bytes() != was
+def test_another_seed_makes_new_predictions_and_labels_follow(images, workspace):
+    was, sidecar = (workspace / "issues/label.parquet").read_bytes(), workspace / "pred_probs/probe.npz.json"
+    done("find", "--seed", "9", "-w", workspace)
+    assert json.loads(sidecar.read_text())["parameters"]["seed"] == 9
     assert "stale" not in states(workspace).values()
     done("find", "-w", workspace)
+    assert json.loads(sidecar.read_text())["parameters"]["seed"] == 0
     assert (workspace / "issues/label.parquet").read_bytes() == was
 
 

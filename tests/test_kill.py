@@ -36,7 +36,7 @@ class Undisturbed:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Undisturbed:
-    """48 images and four copies through ingest, find with other folds, decide and apply."""
+    """48 images and four copies through ingest, find with another seed, decide and apply."""
     root = tmp_path_factory.mktemp("undisturbed")
     images = class_folders(root / "images", {"cat": 24, "dog": 24})
     for number in range(4):
@@ -54,7 +54,7 @@ def undisturbed(tmp_path_factory) -> Undisturbed:
 def command(found: Undisturbed, stage: str) -> list[object]:
     return {
         "ingest": ["ingest", found.images],
-        "find": ["find", "--folds", "3", "--seed", "1"],
+        "find": ["find", "--seed", "1"],
         "decide": ["decide", found.verdicts, "--reviewer", "ann"],
         "apply": ["apply", "--class-cap", "1"],
     }[stage]

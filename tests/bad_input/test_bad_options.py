@@ -16,7 +16,6 @@ USAGE = [
     ["ingest", "IMAGES", "--image-size", "99999"],
     ["ingest", "IMAGES", "--batch-size", "0"],
     ["ingest", "IMAGES", "--workers", "-1"],
-    ["ingest", "IMAGES", "--folds", "1"],
     ["ingest", "IMAGES", "--seed", "x"],
     ["ingest"],
     ["find", "--nonsense"],
