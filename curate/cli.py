@@ -164,6 +164,13 @@ split_options = gathered(
 find_options = gathered(
     "finding",
     FindOptions,
+    click.option(
+        "--predictions",
+        type=click.Choice(["probe", "trainer"]),
+        default=FindOptions.predictions,
+        show_default=True,
+        help="Whose out-of-sample predictions judge the labels; trainer: those of the last curate retrain.",
+    ),
     click.option("--seed", type=int, default=FindOptions.seed, show_default=True, help="Of the probe."),
 )
 policy_options = gathered(
@@ -328,7 +335,8 @@ def find(splitting: SplitOptions, finding: FindOptions, root: Path, as_json: boo
     """Run every finder over the last scan. `ingest` does this too.
 
     \b
-    curate find -w ws        # after curate embed with another model
+    curate find -w ws                        # after curate embed with another model
+    curate find -w ws --predictions trainer  # after curate retrain --preset full: a fine-tuned network judges
     """
     from curate.verbs.find import find as run
 

@@ -44,6 +44,7 @@ class FindOptions:
 
     neighbors: int = 20  # kept per sample
     imbalance: float = 0.30  # classes whose counts differ by more than this share are named
+    predictions: str = "probe"  # probe, in seconds; or trainer: the out-of-fold ones of the last `curate retrain`
     seed: int = 0
 
 

@@ -10,6 +10,7 @@ probabilities by multinomial regression on their logarithms, corrected for mista
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,12 @@ class Prediction:
 
 
 def predict(
-    embeddings: np.ndarray, labels: pd.Series, groups: np.ndarray, *, options: FindOptions | None = None
+    embeddings: np.ndarray,
+    labels: pd.Series,
+    groups: np.ndarray,
+    *,
+    options: FindOptions | None = None,
+    features: Callable[[], torch.Tensor] | None = None,
 ) -> Prediction:
     """Predict every sample from the labels of others; unlabelled samples from all outside their group.
 
@@ -58,6 +64,7 @@ def predict(
     labels : (N,) class names, null where there is none
     groups : (N,) int; no sample is predicted from another of its group (duplicates, one patient)
     options : the seed, which draws the landmarks
+    features : gives `probe_features` of the same embeddings, where they serve for several sets of labels
 
     Raises
     ------
@@ -72,9 +79,32 @@ def predict(
     y, classes = _encode(labels)
     if (n := len(np.unique(np.asarray(groups)[y >= 0]))) < 2:
         raise NotEnoughData(f"{n} labelled group of samples", "two or more", "label more images")
-    features = _kernel_features(_directions(embeddings), _content_keys(embeddings, options.seed))
-    scores = _left_out_scores(features, y, np.asarray(groups), len(classes))
+    known = features() if features else probe_features(embeddings, seed=options.seed)
+    scores = _left_out_scores(known, y, np.asarray(groups), len(classes))
     return Prediction(classes, calibrated(scores, y), scores)
+
+
+def from_trainer(told: pd.DataFrame, probed: Prediction, samples: pd.DataFrame) -> Prediction:
+    """The trainer's out-of-fold predictions in place of the probe's, brought to the same calibration.
+
+    Parameters
+    ----------
+    told : `sample_id` and a column for each class, rows sum to 1; of a model that saw neither the sample's label
+        nor its duplicates'
+    probed : the probe's, which stay for samples that the trainer does not tell of
+    samples : `sample_id` and `label`, (N,) rows, those of `probed`
+    """
+    classes = list(probed.classes)
+    scores = told.set_index("sample_id").reindex(index=samples["sample_id"], columns=classes).to_numpy(np.float32)
+    untold = np.isnan(scores).all(axis=1)
+    scores = np.where(untold[:, None], probed.scores, np.nan_to_num(scores))
+    y = pd.Categorical(samples["label"], categories=classes).codes.astype(np.int64)
+    return Prediction(probed.classes, calibrated(scores, y), scores)
+
+
+def probe_features(embeddings: np.ndarray, *, seed: int) -> torch.Tensor:
+    """(N, m) float32 kernel features of (N, d) embeddings: what the probe knows before it sees a label."""
+    return _kernel_features(_directions(embeddings), _content_keys(embeddings, seed))
 
 
 def _encode(labels: pd.Series) -> tuple[np.ndarray, np.ndarray]:

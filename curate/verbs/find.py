@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from curate.config import FindOptions, SplitOptions
-from curate.errors import NotEnoughData
+from curate.errors import NotEnoughData, StageMissing
 from curate.progress import Progress, silent
 from curate.schema import conform
 from curate.verbs.embed import EMBEDDER
@@ -22,7 +23,8 @@ SPLIT_PROOF = "tables/split_proof.json"
 CLASS_REPORT = "tables/classes.parquet"
 ANNOTATORS = "tables/annotators.parquet"
 FIRST_PROBE = "pred_probs/majority.npz"  # from the majority's labels, for CROWDLAB
-PROBE = "pred_probs/probe.npz"
+PROBE = "pred_probs/probe.npz"  # the prediction in force, whoever made it
+TRAINER = "pred_probs/trainer.parquet"  # out of fold, by `curate retrain`
 
 Finder = Callable[..., pd.DataFrame]
 log = logging.getLogger(__name__)
@@ -148,16 +150,19 @@ def add_pairs(workspace: Workspace, facts: Facts, options: FindOptions, splittin
 
 def add_prediction(workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions) -> None:
     """Consensus of the annotators, helped by a first prediction; then the prediction for the labels in force."""
-    from curate.find.predict import Prediction, predict
+    from curate.find.predict import Prediction, from_trainer, predict, probe_features
 
     facts.samples["label"] = _given_labels(workspace, facts.samples)
+    features = cache(lambda: probe_features(facts.embeddings, seed=options.seed))  # serve both predictions
 
-    def make() -> dict[str, np.ndarray]:
-        made = predict(facts.embeddings, facts.samples["label"], facts.groups, options=options)
-        return {part.name: np.asarray(getattr(made, part.name)) for part in fields(made)}
+    def prediction(name: str, labels: str, trained: list[str]) -> Prediction | None:
+        def make() -> dict[str, np.ndarray]:
+            made = predict(facts.embeddings, facts.samples["label"], facts.groups, options=options, features=features)
+            for told in trained:
+                made = from_trainer(workspace.read(told), made, facts.samples)
+            return {part.name: np.asarray(getattr(made, part.name)) for part in fields(made)}
 
-    def prediction(name: str, labels: str) -> Prediction | None:
-        inputs = ["scan", "sources", EMBEDDER, labels]
+        inputs = ["scan", "sources", EMBEDDER, labels, *trained]
         try:
             return Prediction(**workspace.derive(name, make, inputs=inputs, parameters=asdict(options)))
         except NotEnoughData as reason:  # one class, or no labels at all: the other finders have work all the same
@@ -166,8 +171,15 @@ def add_prediction(workspace: Workspace, facts: Facts, options: FindOptions, spl
             return None
 
     if _is_annotated(workspace):
-        _add_consensus(workspace, facts, prediction(FIRST_PROBE, "annotations"))
-    facts.prediction = prediction(PROBE, "consensus")
+        _add_consensus(workspace, facts, prediction(FIRST_PROBE, "annotations", []))
+    facts.prediction = prediction(PROBE, "consensus", _trained(workspace, options))
+
+
+def _trained(workspace: Workspace, options: FindOptions) -> list[str]:
+    """The file of the trainer's predictions, where they are asked for."""
+    if options.predictions == "trainer" and not workspace.has(TRAINER):
+        raise StageMissing("the trainer has made no predictions yet", do="curate retrain, without --folds 0")
+    return [TRAINER] if options.predictions == "trainer" else []
 
 
 def _is_annotated(workspace: Workspace) -> bool:

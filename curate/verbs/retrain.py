@@ -10,9 +10,8 @@ from typing import Any
 from curate.config import TrainOptions
 from curate.progress import Progress, silent
 from curate.verbs.apply import AS_INGESTED, latest_version, manifest_of
+from curate.verbs.find import TRAINER
 from curate.workspace import Workspace, read_json, write_atomically
-
-PREDICTIONS = "pred_probs/trainer.parquet"
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def retrain(
     """Train on the version before, after and a random control; judge all on one test split.
 
     An interrupted run of the same versions and options is gone on with. The out-of-fold predictions become
-    `pred_probs/trainer.parquet`.
+    `pred_probs/trainer.parquet`, which `curate find --predictions trainer` judges the labels by.
     """
     from curate.train.compare import retrain as run
 
@@ -56,7 +55,7 @@ def retrain(
             manifest_of(workspace, before), manifest_of(workspace, after), folder, options=options, progress=progress
         )
         if len(comparison.pred_probs):
-            workspace.write(PREDICTIONS, comparison.pred_probs, parameters={"run": number}, inputs=["samples"])
+            workspace.write(TRAINER, comparison.pred_probs, parameters={"run": number}, inputs=["samples"])
     return RetrainSummary(number, folder, before, after, comparison.to_dict(), comparison.to_text())
 
 
