@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,16 +80,21 @@ def allow_labels(dataset: Dataset, classes: list[str]) -> None:
 
 def add_map(dataset: Dataset, points: pd.DataFrame) -> None:
     """Our own 2-D map (`sample_id`, `x`, `y`) as a visualisation, made anew where the points differ."""
-    import fiftyone.brain as fob
-
     from curate.review.dataset import ids_of
+
+    digest = hashlib.sha256(pd.util.hash_pandas_object(points, index=False).to_numpy().tobytes()).hexdigest()
+    if dataset.has_brain_run(MAP) and dataset.info.get(MAP) == digest:
+        return
+    import fiftyone.brain as fob
 
     known = points[points["sample_id"].isin(dataset.values("sample_id"))]
     shown = dataset.select(ids_of(dataset, known["sample_id"]), ordered=True)
     if dataset.has_brain_run(MAP):
         dataset.delete_brain_run(MAP)
     xy = known[["x", "y"]].to_numpy(dtype=np.float64)
-    fob.compute_visualization(shown, points=xy, brain_key=MAP, method="manual", verbose=False)
+    fob.compute_visualization(shown, points=xy, brain_key=MAP, verbose=False)
+    dataset.info[MAP] = digest
+    dataset.save()
 
 
 def _save_view(dataset: Dataset, view: SavedView) -> None:

@@ -66,10 +66,13 @@ def described(names: list[str]) -> str:
 
 
 def show(ctx: Context, message: str) -> None:
-    """Let the App show what has changed; it does not look by itself."""
+    """Let the grid show what has changed; it does not look by itself.
+
+    Not while a sample is open: that would take away the arrows to the next one. keys.js does it on closing.
+    """
     if not ctx.current_sample:
         ctx.ops.clear_selected_samples()
-    ctx.ops.reload_dataset()
+        ctx.ops.reload_dataset()
     ctx.ops.notify(message, variant="success")
 
 

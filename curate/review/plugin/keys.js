@@ -1,4 +1,4 @@
-// Alt + a letter decides on the selected tiles, or on the open sample, which then gives way to the next one.
+// Alt + a letter decides on the selected tiles, or on the open sample; where FiftyOne shows its arrows, the next one follows.
 // FiftyOne has no Python API for keys; window.__foo__ is its operators module.
 (() => {
   const KEYS = {
@@ -23,13 +23,24 @@
   const advance = async () => {
     const before = opened();
     const button = document.querySelector('[data-cy="nav-right-button"]');
-    if (!button) return;
-    button.click();
+    const arrow = { key: "ArrowRight", code: "ArrowRight", bubbles: true };
+    if (button) button.click();
+    else document.dispatchEvent(new KeyboardEvent("keydown", arrow));
     for (let waited = 0; opened() === before && waited < 1000; waited += 20) await pause(20);
   };
 
+  // While a sample is open the grid behind it is left alone; it is read anew once the sample is closed.
+  const isOpen = () => document.querySelector('[data-cy="modal"]') !== null;
+  let outdated = false;
+  setInterval(() => {
+    if (!outdated || isOpen() || !window.__foo__) return;
+    outdated = false;
+    window.__foo__.executeOperator("@voxel51/operators/reload_dataset", {});
+  }, 500);
+
   const press = async (name) => {
-    const inModal = document.querySelector('[data-cy="modal"]') !== null;
+    const inModal = isOpen();
+    outdated ||= inModal;
     const result = await run(name);
     if (inModal && !STAYS.has(name) && !result?.error) await advance();
   };
