@@ -308,7 +308,7 @@ def ingest(
         _print_json(summary.to_dict())
         return
     click.echo(summary.to_text())
-    click.echo(f"\nNext: curate review --html -w {root}   (then curate decide, apply, retrain, report)")
+    click.echo(f"\nNext: curate review -w {root}   (or --html, then curate decide; then apply, retrain, report)")
 
 
 @main.command()

@@ -11,10 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sqlite3
 import statistics
 import sys
 import tempfile
 import time
+from contextlib import closing
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +28,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from app_process import App
 
-from curate.find import all_finders, issue_names
+from curate.find import all_finders
+from curate.review.desk import Desk
 from curate.review.ledger import Ledger
+from curate.verbs.app import _database, read_tables
 from curate.workspace import Workspace
 
 CHANGED = 500  # samples whose scores a new `find` changes
+SETTLED, PAUSE = 3000, 150  # milliseconds: after the sample is open, and between verdicts
+PATIENCE = 60.0  # seconds until a verdict counts as lost
 
 
 def main() -> None:
@@ -71,13 +78,17 @@ def grow(workspace: Workspace, n: int) -> None:
 
 def measure(root: Path, verdicts: int) -> dict[str, Any]:
     figures: dict[str, Any] = {"samples": len(Workspace(root).read("samples"))}
-    figures["first start to grid"], url_after = start_to_grid(root)
-    figures["first start to address"] = url_after
-    figures["start again to grid"], figures["start again to address"] = start_to_grid(root)
-    change(Workspace(root), CHANGED)
-    figures[f"start to grid after a find that changed {CHANGED}"], _ = start_to_grid(root)
-    figures["keystroke to ledger, median"], figures["keystroke to ledger, 95th percentile"] = keystrokes(root, verdicts)
-    return figures
+    for name in ("first start", "start again"):
+        figures[f"{name} to grid"], figures[f"{name} to address"] = start_to_grid(root)
+        note(figures)
+    figures |= keystrokes(root, verdicts)
+    note(figures)
+    return figures | syncs(Workspace(root))
+
+
+def note(figures: dict[str, Any]) -> None:
+    """What is known so far, should the rest not be waited for."""
+    print(json.dumps(figures), file=sys.stderr, flush=True)
 
 
 def start_to_grid(root: Path) -> tuple[float, float]:
@@ -90,31 +101,56 @@ def start_to_grid(root: Path) -> tuple[float, float]:
             return round(time.perf_counter() - begun, 2), round(ready, 2)
 
 
-def keystrokes(root: Path, n: int) -> tuple[float, float]:
-    """Seconds from the key to the row in the ledger, sample after sample in the modal."""
+def keystrokes(root: Path, n: int) -> dict[str, Any]:
+    """Seconds from the key to the row in the ledger; the arrow key opens the next sample after each verdict."""
     seconds = []
-    with App(root) as app, browser() as chromium, Ledger(root / "ledger.sqlite") as ledger:
+    with App(root) as app, browser() as chromium, closing(sqlite3.connect(root / "ledger.sqlite")) as ledger:
         page = open_grid(chromium, app.url)
         page.locator('[data-cy="looker"]').first.click()
         page.wait_for_selector('[data-cy="modal"]')
-        page.wait_for_timeout(2000)
-        for key in (["k", "d", "u", "a"] * n)[:n]:
-            rows, sample, begun = len(ledger.history()), page.url, time.perf_counter()
+        page.wait_for_function("() => window.__foo__ !== undefined")
+        page.wait_for_timeout(SETTLED)
+        for key, _ in zip(cycle("kdu"), range(n), strict=False):
+            rows, begun = rows_of(ledger), time.perf_counter()
             page.keyboard.press(f"Alt+{key}")
-            while len(ledger.history()) == rows:
+            while rows_of(ledger) == rows:
                 time.sleep(0.002)
+                assert time.perf_counter() - begun < PATIENCE, f"no row came of verdict {len(seconds) + 1}"
             seconds.append(time.perf_counter() - begun)
-            page.wait_for_function("before => location.href !== before", arg=sample)
-            page.wait_for_timeout(100)
-    return round(statistics.median(seconds), 3), round(float(np.percentile(seconds, 95)), 3)
+            page.keyboard.press("ArrowRight")
+            page.wait_for_timeout(PAUSE)
+        decided = ledger.execute("SELECT COUNT(DISTINCT sample_id) FROM decisions").fetchone()[0]
+    return {
+        "verdicts": n,
+        "samples decided": decided,
+        "keystroke to ledger, median": round(statistics.median(seconds), 3),
+        "keystroke to ledger, 95th percentile": round(float(np.percentile(seconds, 95)), 3),
+    }
 
 
-def change(workspace: Workspace, n: int) -> None:
-    """Other scores for `n` samples, as a new `find` would give."""
-    table = workspace.read("outlier")
-    for issue in issue_names(table):
-        table.loc[table.index[:n], f"{issue}_score"] = np.linspace(0.3, 0.4, n)
-    workspace.write("outlier", table)
+def rows_of(ledger: sqlite3.Connection) -> int:
+    return int(ledger.execute("SELECT COUNT(*) FROM decisions").fetchone()[0])
+
+
+def syncs(workspace: Workspace) -> dict[str, Any]:
+    """Seconds of the dataset alone: first load, nothing changed, and the outlier scores of some samples changed."""
+    from curate.review.dataset import open_dataset, sync
+    from curate.review.fields import sample_rows
+
+    figures: dict[str, Any] = {}
+    with _database(workspace), Ledger(workspace.ledger) as ledger:
+        desk = Desk(read_tables(workspace), ledger, "anna")
+        begun = time.perf_counter()
+        rows = sample_rows(desk)
+        figures["rows made"] = round(time.perf_counter() - begun, 2)
+        changed = rows.copy()
+        changed.loc[changed.index[:CHANGED], "outlier_score"] = np.linspace(0.3, 0.4, CHANGED)
+        dataset = open_dataset("sync-benchmark")
+        for name, table in (("first load", rows), ("re-sync", rows), (f"re-sync, {CHANGED} changed", changed)):
+            begun = time.perf_counter()
+            sync(dataset, table)
+            figures[name] = round(time.perf_counter() - begun, 2)
+    return figures
 
 
 class browser:

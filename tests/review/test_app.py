@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -225,3 +227,40 @@ def test_labels_edited_in_the_app_and_tags_are_read_back_as_verdicts(workspace: 
     standing = history_of(workspace).set_index("sample_id")
     assert (standing.at[edited, "action"], standing.at[edited, "label"]) == ("relabel", "7")
     assert standing.at[tagged, "action"] == "drop"
+
+
+COMPARE = """
+import json, sys
+import fiftyone as fo
+from curate.review.dataset import collection_of
+
+VARIES = {"_id", "_dataset_id", "_rand", "created_at", "last_modified_at"}  # of these only the type
+
+def told(value):
+    if not isinstance(value, dict):
+        return repr(value)
+    there = {k: v for k, v in value.items() if v is not None}
+    return {k: type(v).__name__ if k in VARIES else told(v) for k, v in there.items()}
+
+dataset, theirs = fo.load_dataset(sys.argv[1]), fo.Dataset("theirs")
+sample = dataset.match(fo.ViewField("filepath") == sys.argv[2]).first()
+theirs.add_sample(sample.copy())
+print(json.dumps([told(collection_of(d).find_one({"filepath": sys.argv[2]})) for d in (dataset, theirs)]))
+"""
+
+
+def test_our_documents_are_those_that_fiftyone_writes_itself(workspace: Path):
+    with App(workspace) as app:
+        path = app.fields(["filepath"], {"sample_id": app.order("label")[0]})[0]["filepath"]
+        uri = f"mongodb://127.0.0.1:{app.db_port}/?directConnection=true"
+        quiet = {"FIFTYONE_DATABASE_VALIDATION": "false", "FIFTYONE_DO_NOT_TRACK": "true"}
+        done = subprocess.run(
+            [sys.executable, "-c", COMPARE, app.dataset, path],
+            env={**os.environ, **quiet, "FIFTYONE_DATABASE_URI": uri},
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 0, done.stderr
+    ours, theirs = json.loads(done.stdout.splitlines()[-1])
+    assert ours == theirs
+    assert ours["label"]["_cls"] == "'Classification'" and "outlier_score" in ours

@@ -1,4 +1,4 @@
-// Alt + a letter decides on the selected tiles, or on the open sample; where FiftyOne shows its arrows, the next one follows.
+// Alt + a letter decides on the selected tiles, or on the open sample.
 // FiftyOne has no Python API for keys; window.__foo__ is its operators module.
 (() => {
   const KEYS = {
@@ -6,10 +6,7 @@
     KeyO: "keep_one", KeyL: "keep_all", KeyC: "labels_conflict", KeyS: "settle", KeyN: "next_batch",
   };
   const FORMS = new Set(["relabel", "labels_conflict", "settle"]);
-  const STAYS = new Set(["undo", "next_batch", ...FORMS]);
   const uri = (name) => `@curate/review/${name}`;
-  const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-  const opened = () => new URLSearchParams(location.search).get("id");
 
   // Before FiftyOne has loaded the operators a key does nothing, and says so in the console.
   const run = (name) =>
@@ -18,16 +15,6 @@
       window.__foo__.executeOperator(operator, params, { callback: resolve }).catch(reject);
       setTimeout(resolve, 5000); // an answer that never comes must not block the keys
     });
-
-  // The next sample is open once the address says so: an earlier key would decide on the old one.
-  const advance = async () => {
-    const before = opened();
-    const button = document.querySelector('[data-cy="nav-right-button"]');
-    const arrow = { key: "ArrowRight", code: "ArrowRight", bubbles: true };
-    if (button) button.click();
-    else document.dispatchEvent(new KeyboardEvent("keydown", arrow));
-    for (let waited = 0; opened() === before && waited < 1000; waited += 20) await pause(20);
-  };
 
   // While a sample is open the grid behind it is left alone; it is read anew once the sample is closed.
   const isOpen = () => document.querySelector('[data-cy="modal"]') !== null;
@@ -39,10 +26,8 @@
   }, 500);
 
   const press = async (name) => {
-    const inModal = isOpen();
-    outdated ||= inModal;
-    const result = await run(name);
-    if (inModal && !STAYS.has(name) && !result?.error) await advance();
+    outdated ||= isOpen();
+    await run(name);
   };
 
   let queue = Promise.resolve(); // one after the other, however fast they are pressed
