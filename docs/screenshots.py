@@ -1,9 +1,9 @@
 """Take the screenshots of docs/review-app.md on a workspace of yours; its ledger is not touched.
 
-    curate demo curate-demo
-    python docs/screenshots.py curate-demo/workspace
+    curate ingest digits/ -w ws        # those of docs: the digits of tests/conftest.py
+    python docs/screenshots.py ws
 
-Needs the extra `review`, a mongod and Debian's chromium. Writes docs/images/*.png, 1400 pixels wide.
+Needs the extra `review`, a mongod and Debian's chromium. Writes docs/images/app-*.png, 1400 pixels wide.
 """
 
 from __future__ import annotations

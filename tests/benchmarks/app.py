@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sqlite3
 import statistics
@@ -83,7 +84,7 @@ def measure(root: Path, verdicts: int) -> dict[str, Any]:
         note(figures)
     figures |= keystrokes(root, verdicts)
     note(figures)
-    return figures | syncs(Workspace(root))
+    return figures | syncs(Workspace(root)) | {"load average": round(os.getloadavg()[0], 1)}
 
 
 def note(figures: dict[str, Any]) -> None:
