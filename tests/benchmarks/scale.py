@@ -103,7 +103,8 @@ def synthetic(n: int, dim: int, *, classes: int = 10, seed: int = 0) -> dict[str
         inner = centres[belongs[rows]] + rng.normal(scale=0.7, size=(rows.stop - start, 40)).astype(np.float32)
         full = inner @ axes + rng.normal(scale=0.3 / dim**0.5, size=(len(inner), dim)).astype(np.float32)
         embeddings[rows] = full / np.linalg.norm(full, axis=1, keepdims=True)
-        tiny = (128 + 12 * (inner @ looks)).reshape(-1, 8, 8, 3)
+        seen = 0.3 * inner + rng.normal(size=inner.shape).astype(np.float32)  # like things look little alike
+        tiny = (128 + 12 * (seen @ looks)).reshape(-1, 8, 8, 3)
         big = tiny.repeat(4, axis=1).repeat(4, axis=2) + rng.normal(scale=8, size=(len(inner), 32, 32, 3))
         thumbs[rows] = big.clip(0, 255)
     copies = rng.permutation(n)[: n // 50]
