@@ -113,7 +113,7 @@ def _encode(labels: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     classes = np.array(sorted(set(names.dropna())), dtype=str)
     if len(classes) < 2:
         found = f"only the class '{classes[0]}'" if len(classes) else "no labels"
-        raise NotEnoughData(f"there is {found}", "two classes or more", "label some images of another class")
+        raise NotEnoughData(found, "two classes or more", "label some images of another class")
     return pd.Categorical(names, categories=list(classes)).codes.astype(np.int64), classes
 
 
