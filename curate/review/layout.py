@@ -45,6 +45,7 @@ VIEWS = (
 )
 ISSUES_OF = {view.name: view.issues for view in VIEWS}
 COLORS = {"keep": "#2E9E5B", "relabel": "#499CEF", "drop": "#D54B45", "unsure": "#B9770E"}
+READABLE = "#8B949E"  # on a dark ground; FiftyOne would give these fields a dark blue
 
 
 def view_of(issue: str | None) -> str:
@@ -137,6 +138,7 @@ def _colors() -> Any:
             {"path": "label", "fieldColor": "#6E7681"},
             {"path": "proposed", "fieldColor": "#EE6600"},
             {"path": "decision", "fieldColor": "#2E9E5B", "colorByAttribute": "value", "valueColors": decisions},
+            *({"path": name, "fieldColor": READABLE} for name in DECISION if name != "decision"),
         ],
     )
 

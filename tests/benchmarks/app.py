@@ -37,6 +37,7 @@ from curate.workspace import Workspace
 
 CHANGED = 500  # samples whose scores a new `find` changes
 SETTLED, PAUSE = 3000, 150  # milliseconds: after the sample is open, and between verdicts
+NOTED = 20  # verdicts between notes of how far it is
 PATIENCE = 60.0  # seconds until a verdict counts as lost
 
 
@@ -115,9 +116,11 @@ def keystrokes(root: Path, n: int) -> dict[str, Any]:
             rows, begun = rows_of(ledger), time.perf_counter()
             page.keyboard.press(f"Alt+{key}")
             while rows_of(ledger) == rows:
-                time.sleep(0.002)
+                page.wait_for_timeout(2)  # not time.sleep: requests pass through `route` here
                 assert time.perf_counter() - begun < PATIENCE, f"no row came of verdict {len(seconds) + 1}"
             seconds.append(time.perf_counter() - begun)
+            if len(seconds) % NOTED == 0:
+                note({"verdicts": len(seconds), "median": statistics.median(seconds)})
             page.keyboard.press("ArrowRight")
             page.wait_for_timeout(PAUSE)
         decided = ledger.execute("SELECT COUNT(DISTINCT sample_id) FROM decisions").fetchone()[0]
@@ -130,6 +133,8 @@ def keystrokes(root: Path, n: int) -> dict[str, Any]:
 
 
 def rows_of(ledger: sqlite3.Connection) -> int:
+    if ledger.execute("SELECT name FROM sqlite_master WHERE name = 'decisions'").fetchone() is None:
+        return 0  # the table comes with the first verdict
     return int(ledger.execute("SELECT COUNT(*) FROM decisions").fetchone()[0])
 
 
