@@ -165,8 +165,14 @@ class TestResuming:
         pd.testing.assert_frame_equal(again.pred_probs, first.pred_probs)
         pd.testing.assert_frame_equal(again.history, first.history)
 
-    @pytest.mark.parametrize("options", [SMALL, FULL])
-    @pytest.mark.parametrize("calls", [1, 2, 4])
+    @pytest.mark.parametrize(
+        ("options", "calls"),
+        [
+            *((SMALL, calls) for calls in (1, 2, 4)),
+            (FULL, 2),
+            *(pytest.param(FULL, calls, marks=pytest.mark.slow) for calls in (1, 4)),
+        ],
+    )
     def test_an_interrupted_run_ends_as_an_undisturbed_one(
         self, digits: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: TrainOptions, calls: int
     ) -> None:
