@@ -23,10 +23,9 @@ PER_MOVE = 0.15  # a zoom by e, or a shift by half a width, leaves exp(-0.15) of
 PER_TURN = 0.85  # of it is left to a mirrored or turned picture: it has had eight chances to fit
 FITS = 0.6  # agreement of pixels from which no other pose is tried
 ALIKE = 10  # neighbours among which the most alike picture of the reference is sought
-NO_LOOK_ALIKE = 0.25  # evidence below which a picture's most alike one is not alike
 PASSED_OVER = 2  # of a picture's most alike ones may be its copies
 SURELY_NEAR = 0.97  # agreement that is a near copy's in any collection
-DEVIATIONS = 3.5  # Iglewicz and Hoaglin 1993: beyond this many robust deviations a value is an outlier
+DEVIATIONS = 3.0  # robust deviations beyond which a value is unusual, one in 700 of a normal distribution
 QUARTILE = 0.6745  # of the normal distribution
 
 
@@ -70,7 +69,7 @@ def look_alikes(embeddings: np.ndarray, thumbs: np.ndarray, rank: np.ndarray, *,
     vectors, pictures = embeddings[rows], thumbs[rows]
     found = find_candidates(vectors, pictures, nearest(vectors, ALIKE), rank[rows], least=-1.0)
     found = found[_in_place(found, PASSED_OVER)]
-    if np.count_nonzero(found.evidence >= NO_LOOK_ALIKE) <= len(found.a) / 2:
+    if not len(found.a):  # too few pictures to know
         return 0.0
     agreed = np.arctanh(agreements(pictures, found).clip(0, SURELY_NEAR))
     low, middle = np.percentile(agreed, [25, 50])
