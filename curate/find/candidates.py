@@ -19,6 +19,7 @@ from curate.find.neighbors import Neighbors, nearest
 TINY = 8  # pixels, square
 FLAT = 1.0  # grey levels; a thumbnail that varies less has nothing to compare
 PER_SAMPLE = 10  # neighbours considered in each of the two spaces
+LOOKS_FOUND = 0.9  # of the nearest by thumbnail, where an index seeks them: a pair has two chances, and embeddings
 REFERENCE = 1000  # samples; enough for a percentile, and the same ones after the data have grown
 CHANCE = 0.01  # share of unrelated samples that may be more alike than what we call chance
 BLOCK = 4096  # rows at once
@@ -77,7 +78,7 @@ def find_candidates(
     tiny = shrink(thumbs)
     reference = reference_rows(rank)
     chance_look, chance_cosine = _chance(tiny, reference, mirrored=True), _chance(embeddings, reference)
-    a, b, cosine = _pairs(neighbors, nearest(_mirror_free(tiny), PER_SAMPLE).I)
+    a, b, cosine = _pairs(neighbors, nearest(_mirror_free(tiny), PER_SAMPLE, recall=LOOKS_FOUND).I)
     swap = rank[a] > rank[b]
     a, b = np.where(swap, b, a), np.where(swap, a, b)
     unknown = np.isnan(cosine)  # neither is among the other's nearest, so the cosine is at most as theirs

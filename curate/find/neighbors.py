@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-EXACT_UP_TO = 20_000  # samples; two cores take 7 s there, and four times as long for twice as many
+EXACT_UP_TO = 20_000  # samples; two cores take 14 s there, and four times as long for twice as many
 CUDA_K = 2048  # FAISS can't select more on a GPU
 COMPONENTS = 192  # principal components that the index knows, 4 bits for each
 LISTS = 2  # inverted lists, in units of sqrt(N)
@@ -44,7 +44,7 @@ class Neighbors:
     recall: float = 1.0
 
 
-def nearest(embeddings: np.ndarray, k: int, *, method: str = "auto") -> Neighbors:
+def nearest(embeddings: np.ndarray, k: int, *, method: str = "auto", recall: float = REACHED) -> Neighbors:
     """Return the `k` nearest neighbours of each row by cosine similarity.
 
     Parameters
@@ -53,6 +53,7 @@ def nearest(embeddings: np.ndarray, k: int, *, method: str = "auto") -> Neighbor
     k : neighbours per row; fewer are returned where there are fewer than k + 1 rows
     method : "exact" compares all pairs, "indexed" searches a FAISS index of codes and rescores; "auto" is
         exact up to `EXACT_UP_TO` rows and on CUDA (by FAISS), indexed beyond
+    recall : share of the pilot's true neighbours that an index must reach
 
     Returns
     -------
@@ -67,11 +68,33 @@ def nearest(embeddings: np.ndarray, k: int, *, method: str = "auto") -> Neighbor
     if method == "auto" and k < CUDA_K and _cuda_devices():
         return _exact_on_cuda(embeddings, k)
     if method == "exact" or (method == "auto" and len(embeddings) <= EXACT_UP_TO):
-        return Neighbors(*_exact(embeddings, np.arange(len(embeddings)), k), "exact: all pairs, float32")
-    return _indexed(embeddings, k)
+        return _exact_of_all(embeddings, k)
+    return _indexed(embeddings, k, recall)
 
 
 # ---- exact --------------------------------------------------------------------------------------
+
+
+def _exact_of_all(embeddings: np.ndarray, k: int) -> Neighbors:
+    """Compare all pairs, each once: what a block of rows is to later rows, those are to it."""
+    import torch
+
+    rows, n = _float32(embeddings), len(embeddings)
+    best = torch.full((n, k), -torch.inf), torch.zeros((n, k), dtype=torch.long)
+    size = max(1, min(2048, BLOCK // n))
+    for start in range(0, n, size):
+        similarity = (rows[start : start + size] @ rows[start:].T).fill_diagonal_(-torch.inf)
+        end = start + len(similarity)
+        _keep(best, slice(start, end), similarity, start)
+        _keep(best, slice(end, n), similarity[:, end - start :].T, start)
+    return Neighbors(*_ordered(best[0].numpy(), best[1].numpy()), "exact: all pairs, float32")
+
+
+def _keep(best: tuple[torch.Tensor, torch.Tensor], rows: slice, similarity: torch.Tensor, start: int) -> None:
+    """Merge the best of new (m, c) similarities, of columns that begin at `start`, into `best` of these rows."""
+    k = best[0].shape[1]
+    D, I = similarity.topk(min(k, similarity.shape[1]), dim=1)  # noqa: E741
+    best[0][rows], best[1][rows] = _merge((best[0][rows], best[1][rows]), (D, I + start), k)
 
 
 def _exact(embeddings: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,13 +161,13 @@ def _exact_on_cuda(embeddings: np.ndarray, k: int) -> Neighbors:
 # ---- indexed ------------------------------------------------------------------------------------
 
 
-def _indexed(embeddings: np.ndarray, k: int) -> Neighbors:
+def _indexed(embeddings: np.ndarray, k: int, recall: float) -> Neighbors:
     n = len(embeddings)
     rows = np.unique(np.linspace(0, n - 1, PILOT_ROWS, dtype=np.int64))
     truth = _exact(embeddings, rows, k)[1]
     reduced = _reduce(embeddings)
     index = _codes(reduced)
-    count = _set_effort(index, reduced, rows[::2], truth[::2])
+    count = _set_effort(index, reduced, rows[::2], truth[::2], recall)
     if not count:
         return Neighbors(*_exact(embeddings, np.arange(n), k), "exact: all pairs, float32; no index reaches so many")
     D = np.empty((n, k), np.float32)
@@ -153,9 +176,9 @@ def _indexed(embeddings: np.ndarray, k: int) -> Neighbors:
     for start in range(0, n, QUERIES):
         some = order[start : start + QUERIES]
         D[some], I[some] = _rescored(embeddings, some, _candidates(index, reduced, some, count), k)
-    recall = _share_found(I[rows[1::2]], truth[1::2])
+    found = _share_found(I[rows[1::2]], truth[1::2])
     shape = f"{index.nprobe} of {index.nlist} lists, {reduced.shape[1]} components"
-    return Neighbors(D, I, f"indexed by FAISS: {shape}, {count} candidates rescored; recall {recall:.3f}", recall)
+    return Neighbors(D, I, f"indexed by FAISS: {shape}, {count} candidates rescored; recall {found:.3f}", found)
 
 
 def _reduce(embeddings: np.ndarray) -> np.ndarray:
@@ -185,14 +208,14 @@ def _codes(reduced: np.ndarray) -> Any:
     return index
 
 
-def _set_effort(index: Any, reduced: np.ndarray, rows: np.ndarray, truth: np.ndarray) -> int:
+def _set_effort(index: Any, reduced: np.ndarray, rows: np.ndarray, truth: np.ndarray, recall: float) -> int:
     """Set how many lists `index` searches, and return how many candidates it should name; 0 where none suffice."""
     counts = [min(len(reduced) - 1, times * truth.shape[1]) for times in CANDIDATES]
     for part in SEARCHED:
         index.nprobe = max(1, index.nlist // part)
         found = _candidates(index, reduced, rows, counts[-1])
-        if _share_found(found, truth) >= REACHED:
-            return next(count for count in counts if _share_found(found[:, :count], truth) >= REACHED)
+        if _share_found(found, truth) >= recall:
+            return next(count for count in counts if _share_found(found[:, :count], truth) >= recall)
     return 0
 
 
