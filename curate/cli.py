@@ -146,7 +146,9 @@ embed_options = gathered(
         show_default=True,
         help="What runs the network; auto: OpenVINO on a CPU, where it is installed, else torch.",
     ),
-    click.option("--workers", type=click.IntRange(0), default=0, help="Decoding threads; default: one more than cores."),
+    click.option(
+        "--workers", type=click.IntRange(0), default=0, help="Threads that look at files; default: cores + 1."
+    ),
 )
 split_options = gathered(
     "splitting",

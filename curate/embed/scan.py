@@ -109,7 +109,8 @@ class ShardWork:
         """Returns the rows that are not stored, because another time the same file may give another."""
         size, looks = self.embedder.batch_size, list[Look]()
         batches = [files[start : start + size] for start in range(0, len(files), size)]
-        with ThreadPoolExecutor(self.options.workers or (os.cpu_count() or 1) + 1) as threads:  # one may wait for a disk
+        workers = self.options.workers or (os.cpu_count() or 1) + 1  # one may wait for the disk
+        with ThreadPoolExecutor(workers) as threads:
             for batch in threads.map(self.look_at_batch, batches):
                 looks += batch
                 self.advance(len(batch))

@@ -58,7 +58,13 @@ class Candidates:
 
 
 def find_candidates(
-    embeddings: np.ndarray, thumbs: np.ndarray, neighbors: Neighbors, rank: np.ndarray, *, least: float
+    embeddings: np.ndarray,
+    thumbs: np.ndarray,
+    neighbors: Neighbors,
+    rank: np.ndarray,
+    *,
+    least: float,
+    sure: float = 1.0,
 ) -> Candidates:
     """Pair each sample with its nearest by embedding and by 8 × 8 thumbnail, mirrored or not.
 
@@ -70,6 +76,7 @@ def find_candidates(
     rank : (N,) place of each content in the order of the hashes; it chooses the reference, and which of a pair
         is `a`, so that neither hangs on names or the order of the rows
     least : evidence from which a pair is returned
+    sure : cosine from which it is, whatever its look
 
     Returns
     -------
@@ -87,10 +94,10 @@ def find_candidates(
     look, turn = _looks(tiny, a, b, unknown)
     by_chance = [(chance[a] + chance[b]) / 2 for chance in (chance_look, chance_cosine)]
     found = Candidates(a, b, look, cosine, turn, *by_chance)
-    hopeful = found.evidence >= least
+    hopeful = (found.evidence >= least) | (found.cosine >= sure)
     found, unknown = found[hopeful], unknown[hopeful]
     found.cosine[unknown] = _products(embeddings, found.a[unknown], found.b[unknown])
-    found = found[found.evidence >= least]
+    found = found[(found.evidence >= least) | (found.cosine >= sure)]
     return found[np.lexsort((rank[found.b], rank[found.a]))]
 
 

@@ -174,19 +174,21 @@ def _near(samples: pd.DataFrame, embeddings: np.ndarray, neighbors: Neighbors, t
 def _verified(
     embeddings: np.ndarray, thumbs: np.ndarray, nearest: Neighbors, rank: np.ndarray
 ) -> tuple[Candidates, np.ndarray]:
-    """The pairs of contents that are worth it, and the agreement of each: with its borders or without."""
+    """The pairs of contents that are worth it, and the agreement of each: of pixels, with borders or without, or of
+    embeddings."""
     from curate.find.borders import without_borders
     from curate.find.candidates import best_of_each, find_candidates
-    from curate.find.verify import agreements, look_alikes
+    from curate.find.verify import agreements, agreements_of_embeddings, look_alikes, sure_cosine
 
     bare, framed = without_borders(thumbs)
-    found = find_candidates(embeddings, bare, nearest, rank, least=WORTH_A_LOOK)
-    found = found[best_of_each(found, VERIFIED_PER_SAMPLE)]
+    sure = sure_cosine(embeddings, rank)
+    found = find_candidates(embeddings, bare, nearest, rank, least=WORTH_A_LOOK, sure=sure)
+    found = found[best_of_each(found, VERIFIED_PER_SAMPLE) | (found.cosine >= sure)]
     look_alike = look_alikes(embeddings, bare, rank, near=NEAR)
     agreed = agreements(bare, found, look_alike)
     some = np.flatnonzero(framed[found.a] | framed[found.b])
     agreed[some] = np.maximum(agreed[some], agreements(thumbs, found[some], look_alike))
-    return found, agreed
+    return found, np.maximum(agreed, agreements_of_embeddings(found.cosine, sure, NEAR))
 
 
 def _contents(samples: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -24,8 +24,11 @@ PER_TURN = 0.85  # of it is left to a mirrored or turned picture: it has had eig
 FITS = 0.6  # agreement of pixels from which no other pose is tried
 ALIKE = 10  # neighbours among which the most alike picture of the reference is sought
 PASSED_OVER = 2  # of a picture's most alike ones may be its copies
+CERTAIN = 8.0  # robust deviations of the cosine beyond that of different pictures: the same shot, whatever the pixels
 SURELY_NEAR = 0.97  # agreement that is a near copy's in any collection
 DEVIATIONS = 3.0  # robust deviations beyond which a value is unusual, one in 700 of a normal distribution
+LEAST_SURE = 0.9  # cosine; among few pictures the deviations are not well known
+ONE = 0.9999  # cosines beyond can't be told from it in float16
 QUARTILE = 0.6745  # of the normal distribution
 
 
@@ -75,6 +78,29 @@ def look_alikes(embeddings: np.ndarray, thumbs: np.ndarray, rank: np.ndarray, *,
     low, middle = np.percentile(agreed, [25, 50])
     unusual = min(float(np.tanh(middle + DEVIATIONS * (middle - low) / QUARTILE)), SURELY_NEAR)
     return max(0.0, (unusual - near) / (1 - near))
+
+
+def sure_cosine(embeddings: np.ndarray, rank: np.ndarray) -> float:
+    """The cosine from which the embeddings alone say that two pictures are the same shot, in [-1, 1].
+
+    A cut of the same shot has other pixels at every place, and nearly the same embedding. `CERTAIN` robust deviations
+    beyond the median cosine of the reference's pictures to their third most alike, of Fisher's z.
+
+    Parameters
+    ----------
+    embeddings, rank : (N, ...) as `find_candidates` takes them
+    """
+    vectors = embeddings[reference_rows(rank)]
+    found = nearest(vectors, PASSED_OVER + 1).D
+    if found.shape[1] <= PASSED_OVER:  # too few pictures to know
+        return 1.0
+    low, middle = np.percentile(np.arctanh(found[:, PASSED_OVER].clip(-1, ONE)), [25, 50])
+    return max(float(np.tanh(middle + CERTAIN * (middle - low) / QUARTILE)), LEAST_SURE)
+
+
+def agreements_of_embeddings(cosine: np.ndarray, sure: float, near: float) -> np.ndarray:
+    """(m,) `near` where the (m,) cosine is `sure`, 1 where it is 1, 0 below `sure`."""
+    return np.where(cosine >= sure, near + (1 - near) * (cosine - sure) / max(1 - sure, 1 - ONE), 0).clip(0, 1)
 
 
 def _in_place(found: Candidates, place: int) -> np.ndarray:

@@ -182,3 +182,15 @@ def test_where_every_picture_has_a_copy_all_are_flagged():
     found = find_near_duplicate(samples, duplicate_pairs(samples, *rest))
     assert found["is_near_duplicate_issue"].all()
     assert found["group_id"].nunique() == 60
+
+
+def test_a_cut_whose_pixels_fit_nowhere_is_told_by_its_embedding():
+    """300 pictures in 30 clusters; the last is a cut of the first: another thumbnail, nearly the same embedding."""
+    thumbs = pictures(301)
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(30, 64))[rng.integers(0, 30, 301)] + 0.5 * rng.normal(size=(301, 64))
+    vectors[300] = vectors[0] + 0.02 * rng.normal(size=64)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    samples, *_ = described(thumbs, names(301))
+    pairs = flagged(duplicate_pairs(samples, vectors, nearest(vectors, 10), thumbs))
+    assert list(zip(pairs["sample_id_a"], pairs["sample_id_b"], strict=True)) == [("0000.png", "0300.png")]
