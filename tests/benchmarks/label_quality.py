@@ -1,0 +1,181 @@
+"""How well label errors are found and several people's labels joined. Run: python tests/benchmarks/label_quality.py
+
+Prints two tables. Label errors, for one annotator, the worst of three and their majority: cleanlab's recipe (5-fold
+logistic regression, self-confidence), the best for F1 of cleanlab's filters, Datalab on features alone, and ours, alone
+and with the clean labels of the test split. Consensus, for two and three annotators: accuracy, and how well what
+is still wrong is found. Everything on the same embeddings. `--data` names a folder made like `cifar10n-dev`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from cleanlab import Datalab
+from cleanlab.filter import find_label_issues
+from cleanlab.rank import get_label_quality_scores
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.model_selection import cross_val_predict
+
+from curate.config import EmbedOptions
+from curate.embed.look import resized
+from curate.embed.models import load_embedder
+from curate.find.label import find_label
+from curate.find.predict import Prediction, predict
+from curate.ingest.annotators import crowdlab, majority
+
+BENCH = Path(__file__).parents[3] / "shared" / "bench" / "cifar10n-dev"
+SIZE = 96  # pixels embedded: what curate chooses for these images
+FILTERS = ("prune_by_class", "prune_by_noise_rate", "both", "confident_learning", "predicted_neq_given")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=BENCH, help="images.tar, annotations.csv, truth_labels.csv")
+    parser.add_argument("--out", type=Path, default=Path(".bench"), help="keeps the embeddings")
+    given = parser.parse_args()
+    samples, embeddings = embedded(given.data, given.out)
+    people = pd.read_csv(given.data / "annotations.csv").pivot(index="image", columns="annotator", values="label")
+    train = samples["image"].isin(people.index).to_numpy()
+    people, truth = people.loc[samples["image"][train]], samples["label"].to_numpy(str)
+    recipes, rows = {}, []
+    for name, labels in label_sets(people.to_numpy(str), truth[train]).items():
+        recipes[name] = cleanlab_recipe(embeddings[train], labels)
+        rows += [row | {"labels": name} for row in errors(embeddings, train, truth, labels, recipes[name])]
+    print(pd.DataFrame(rows).set_index(["labels", "by"]).to_string(na_rep=""))
+    rows = [consensus(embeddings, train, truth, people.iloc[:, :n]) for n in (2, 3)]
+    print(pd.DataFrame([row for some in rows for row in some]).set_index(["people", "by"]).to_string(na_rep=""))
+
+
+def label_sets(people: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
+    """One label a picture, from (n, 3): a wrong one where there is any is the worst (as CIFAR-10N has it)."""
+    random = np.random.default_rng(0).random(people.shape)
+    row = np.arange(len(people))
+    agree = (people[:, :, None] == people[:, None, :]).sum(axis=2)
+    return {
+        "one annotator": people[:, 0],
+        "worst of three": people[row, (random + 9 * (people != truth[:, None])).argmax(axis=1)],
+        "majority of three": people[row, (random + 9 * agree).argmax(axis=1)],
+    }
+
+
+def errors(
+    embeddings: np.ndarray, train: np.ndarray, truth: np.ndarray, labels: np.ndarray, recipe: tuple[np.ndarray, float]
+) -> list[dict[str, Any]]:
+    wrong, (probabilities, seconds) = labels != truth[train], recipe
+    numbers = np.unique(labels, return_inverse=True)[1]
+    score = get_label_quality_scores(numbers, probabilities)
+    rows = [{"by": "cleanlab's recipe", **ranked(score, wrong), "s": seconds}]
+    flags = {f: find_label_issues(numbers, probabilities, filter_by=f, n_jobs=1) for f in FILTERS}
+    best = max(FILTERS, key=lambda f: f1(flags[f], wrong))
+    rows.append({"by": f"cleanlab's filter {best}", "F1": f1(flags[best], wrong)})
+    with contextlib.suppress(ImportError):  # Datalab needs `cleanlab[datalab]`
+        (score, flag), seconds = timed(lambda: datalab(embeddings[train], labels))
+        rows.append({"by": "Datalab, features only", **ranked(score, wrong), "F1": f1(flag, wrong), "s": seconds})
+    for by, among in (("ours", train), ("ours, with the test split", np.ones(len(train), bool))):
+        known = truth.copy()
+        known[train] = labels
+        said = pd.DataFrame({"row": np.arange(among.sum()), "label": known[among], "labeller": train[among]})
+        table, seconds = timed(lambda a=among, k=known, s=said: ours(embeddings[a], k[a], s)[1])  # type: ignore[misc]
+        table = table[train[among]]
+        rows.append({"by": by, **judged(table, wrong), "s": seconds})
+    return rows
+
+
+def consensus(
+    embeddings: np.ndarray, train: np.ndarray, truth: np.ndarray, people: pd.DataFrame
+) -> list[dict[str, Any]]:
+    """Accuracy of the consensus of training images; for ours, what is left wrong, found by the joint posterior."""
+    votes = people.reset_index().melt("image", var_name="annotator", value_name="label")
+    votes = votes.rename(columns={"image": "sample_id"}).astype("str")
+    ids, truth = people.index.to_numpy(str), truth[train]
+    agreed = majority(votes).set_index("sample_id").loc[ids, "label"].to_numpy(str)
+    row = pd.Series(np.arange(len(ids)), ids)
+    said = votes.assign(row=row.reindex(votes["sample_id"]).to_numpy(), labeller=votes["annotator"])
+    (prediction, _), seconds = timed(lambda: ours(embeddings[train], agreed, said))
+    recipe = cleanlab_recipe(embeddings[train], agreed)[0]
+    by_model = {"CROWDLAB on cleanlab's recipe": recipe, "CROWDLAB on ours (what curate does)": prediction.pred_probs}
+    found = {"majority": agreed}
+    for by, probabilities in by_model.items():
+        found[by] = crowdlab(votes, probabilities, list(prediction.classes), list(ids))[0]["label"].to_numpy(str)
+    found["our posterior alone"] = prediction.classes[prediction.posterior.argmax(axis=1)]
+    rows = []
+    for by, label in found.items():
+        table = find_label(pd.DataFrame({"sample_id": ids, "label": label}), prediction)
+        errors_found = judged(table, label != truth) if by != "majority" and "recipe" not in by else {}
+        rows.append(
+            {"people": people.shape[1], "by": by, "accuracy": round((label == truth).mean(), 4), **errors_found}
+        )
+    return [row | {"s": seconds} if "ours" in row["by"] else row for row in rows]
+
+
+def ours(embeddings: np.ndarray, labels: np.ndarray, said: pd.DataFrame) -> tuple[Prediction, pd.DataFrame]:
+    prediction = predict(embeddings, pd.Series(labels), np.arange(len(labels)), said=said)
+    return prediction, find_label(pd.DataFrame({"sample_id": np.arange(len(labels)), "label": labels}), prediction)
+
+
+def cleanlab_recipe(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
+    model = LogisticRegression(max_iter=400)
+    return timed(lambda: cross_val_predict(model, embeddings.astype(np.float32), labels, cv=5, method="predict_proba"))
+
+
+def datalab(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    with contextlib.redirect_stdout(io.StringIO()):
+        lab = Datalab({"label": labels}, label_name="label", verbosity=0)
+        lab.find_issues(features=embeddings.astype(np.float32), issue_types={"label": {}})
+    found = lab.get_issues("label")
+    return found["label_score"].to_numpy(), found["is_label_issue"].to_numpy()
+
+
+def judged(table: pd.DataFrame, wrong: np.ndarray) -> dict[str, Any]:
+    probability = table["label_probability"].to_numpy()
+    bins = (probability * 10).astype(int).clip(0, 9)
+    gaps = [abs((probability - wrong)[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
+    return {
+        **ranked(table["label_score"].to_numpy(), wrong),
+        "ECE": round(float(sum(gaps)), 3),
+        "estimated/true": round(probability.sum() / wrong.sum(), 2),
+        "F1": f1(table["is_label_issue"].to_numpy(), wrong),
+    }
+
+
+def ranked(score: np.ndarray, wrong: np.ndarray) -> dict[str, Any]:
+    return {"AUROC": round(roc_auc_score(wrong, -score), 3), "AP": round(average_precision_score(wrong, -score), 3)}
+
+
+def f1(flag: np.ndarray, wrong: np.ndarray) -> float:
+    return round(2 * (flag & wrong).sum() / (flag.sum() + wrong.sum()), 3)
+
+
+def timed(work: Any) -> tuple[Any, float]:
+    started = time.perf_counter()
+    return work(), round(time.perf_counter() - started, 1)
+
+
+def embedded(data: Path, out: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """`image`, `label` (the truth) of the images in the order of their names, and their embeddings, made once."""
+    truth = pd.read_csv(data / "truth_labels.csv").sort_values("image", ignore_index=True)
+    file = out / f"labels-{data.name}-{SIZE}.npy"
+    if not file.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        embedder, parts = load_embedder(EmbedOptions(image_size=SIZE), []), []
+        with tarfile.open(data / "images.tar") as archive:
+            for start in range(0, len(truth), 256):
+                files = [archive.extractfile(name) for name in truth["image"][start : start + 256]]
+                opened = [np.asarray(Image.open(file).convert("RGB")) for file in files if file]
+                parts.append(embedder.embed(np.stack([resized(picture, SIZE) for picture in opened])))
+        np.save(file, np.concatenate(parts).astype(np.float16))
+    return truth, np.load(file)
+
+
+if __name__ == "__main__":
+    main()
