@@ -4,13 +4,12 @@ The probe is kernel ridge regression on one-hot labels. A Gaussian kernel compar
 samples (Nyström features; Williams and Seeger 2000); what the ridge would say of a sample without it and its
 duplicates follows in closed form from the one fit to all (the jackknife of linear smoothers; Allen 1974,
 Cook 1977), so no fold is trained. Scores become
-probabilities by multinomial regression on their logarithms, corrected for mistakes in the labels.
+probabilities by `curate.find.noise`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ import pandas as pd
 
 from curate.config import FindOptions
 from curate.errors import NotEnoughData
+from curate.find.noise import Said, fit_noise, said_once
 
 if TYPE_CHECKING:
     import torch
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 LANDMARKS = 1536  # samples that the kernel compares with; cost grows with its square
 RIDGES = (0.3, 1.0, 3.0, 10.0)  # candidates, chosen by the squared error of the left-out scores
 BLOCK = 8192  # rows of features made at once
-PRIOR = 1.0  # pseudo-observations that hold the calibration to one curve for all classes
-MOST_MIXED = 256  # classes; beyond, C × C weights would cost more than they bring
-TINY = 1e-9
 
 
 @dataclass(frozen=True)
@@ -41,11 +38,13 @@ class Prediction:
     pred_probs : (N, C) float32, P(true class | pixels), rows sum to 1; of a model that saw neither the sample's
         label nor its duplicates'
     scores : (N, C) float32, the probe's raw scores: about 1 for the right class and 0 for the others
+    posterior : (N, C) float32, P(true class | pixels, what people said of the sample)
     """
 
     classes: np.ndarray
     pred_probs: np.ndarray
     scores: np.ndarray
+    posterior: np.ndarray
 
 
 def predict(
@@ -54,7 +53,7 @@ def predict(
     groups: np.ndarray,
     *,
     options: FindOptions | None = None,
-    features: Callable[[], torch.Tensor] | None = None,
+    said: pd.DataFrame | None = None,
 ) -> Prediction:
     """Predict every sample from the labels of others; unlabelled samples from all outside their group.
 
@@ -64,7 +63,8 @@ def predict(
     labels : (N,) class names, null where there is none
     groups : (N,) int; no sample is predicted from another of its group (duplicates, one patient)
     options : the seed, which draws the landmarks
-    features : gives `probe_features` of the same embeddings, where they serve for several sets of labels
+    said : row (of these samples), label, labeller: all labels, where a sample may have several or they come from
+        several sources; None: `labels`, all from one
 
     Raises
     ------
@@ -79,12 +79,14 @@ def predict(
     y, classes = _encode(labels)
     if (n := len(np.unique(np.asarray(groups)[y >= 0]))) < 2:
         raise NotEnoughData(f"{n} labelled group of samples", "two or more", "label more images")
-    known = features() if features else probe_features(embeddings, seed=options.seed)
-    scores = _left_out_scores(known, y, np.asarray(groups), len(classes))
-    return Prediction(classes, calibrated(scores, y), scores)
+    features = _kernel_features(_directions(embeddings), _content_keys(embeddings, options.seed))
+    scores = _left_out_scores(features, y, np.asarray(groups), len(classes))
+    return _judged(classes, scores, said_once(y) if said is None else _numbers(said, classes))
 
 
-def from_trainer(told: pd.DataFrame, probed: Prediction, samples: pd.DataFrame) -> Prediction:
+def from_trainer(
+    told: pd.DataFrame, probed: Prediction, samples: pd.DataFrame, *, said: pd.DataFrame | None = None
+) -> Prediction:
     """The trainer's out-of-fold predictions in place of the probe's, brought to the same calibration.
 
     Parameters
@@ -93,18 +95,26 @@ def from_trainer(told: pd.DataFrame, probed: Prediction, samples: pd.DataFrame) 
         nor its duplicates'
     probed : the probe's, which stay for samples that the trainer does not tell of
     samples : `sample_id` and `label`, (N,) rows, those of `probed`
+    said : as for `predict`
     """
     classes = list(probed.classes)
     scores = told.set_index("sample_id").reindex(index=samples["sample_id"], columns=classes).to_numpy(np.float32)
     untold = np.isnan(scores).all(axis=1)
     scores = np.where(untold[:, None], probed.scores, np.nan_to_num(scores))
     y = pd.Categorical(samples["label"], categories=classes).codes.astype(np.int64)
-    return Prediction(probed.classes, calibrated(scores, y), scores)
+    return _judged(probed.classes, scores, said_once(y) if said is None else _numbers(said, probed.classes))
 
 
-def probe_features(embeddings: np.ndarray, *, seed: int) -> torch.Tensor:
-    """(N, m) float32 kernel features of (N, d) embeddings: what the probe knows before it sees a label."""
-    return _kernel_features(_directions(embeddings), _content_keys(embeddings, seed))
+def _judged(classes: np.ndarray, scores: np.ndarray, said: Said) -> Prediction:
+    seen, posterior = fit_noise(scores, said)
+    return Prediction(classes, seen, scores, posterior)
+
+
+def _numbers(said: pd.DataFrame, classes: np.ndarray) -> Said:
+    """Labels of classes that the probe knows, as numbers."""
+    label = pd.Categorical(said["label"], categories=list(classes)).codes.astype(np.int64)
+    known = label >= 0
+    return Said(said["row"].to_numpy()[known], label[known], pd.factorize(said["labeller"][known])[0])
 
 
 def _encode(labels: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -213,57 +223,3 @@ def _without_own(
             rest = torch.diag(1 / inverse) - rows[own].T @ rows[own]
             scores[at] = rows[at] @ torch.linalg.solve(rest, moment - rows[own].T @ targets[own])
     return scores
-
-
-# ---- scores → probabilities --------------------------------------------------------------------------------
-
-
-def calibrated(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """P(true class | pixels) under which the given labels, some of them wrong, are likeliest.
-
-    It is softmax(a g + g M + b) with g = log softplus(k · scores): a score of a one-hot target is itself an
-    estimate of a probability, so its logarithm is the logit; k rounds off scores below 0. M, drawn towards 0,
-    lets what the probe says of one class tell about another, which undoes the masking of classes by least
-    squares (Hastie, Tibshirani and Friedman 2009, 4.2; matrix scaling: Guo et al. 2017). The labels are taken
-    as seen through a table of confusions, fitted along (forward correction: Patrini et al. 2017).
-
-    Parameters
-    ----------
-    scores : (N, C) float32, out-of-sample
-    y : (N,) given classes, -1 for none
-
-    Returns
-    -------
-    (N, C) float32, rows sum to 1
-    """
-    import torch
-
-    n_classes = scores.shape[1]
-    known = torch.from_numpy(np.flatnonzero(y >= 0))
-    z, labels = torch.from_numpy(scores).double(), torch.from_numpy(y)[known]
-    start = torch.tensor([0.0, 2.0], dtype=torch.float64)  # log a, log k
-    curve = start.clone().requires_grad_()
-    bias = torch.zeros(n_classes, dtype=torch.float64, requires_grad=True)
-    right = torch.full((n_classes,), 4.0, dtype=torch.float64, requires_grad=True)
-    mistakes = torch.zeros(n_classes, n_classes, dtype=torch.float64, requires_grad=True)
-    mix = torch.zeros(n_classes, n_classes, dtype=torch.float64, requires_grad=n_classes <= MOST_MIXED)
-    parameters = [p for p in (curve, bias, right, mistakes, mix) if p.requires_grad]
-    optimizer = torch.optim.LBFGS(parameters, max_iter=150, history_size=20, line_search_fn="strong_wolfe")
-
-    def clean(some: torch.Tensor) -> torch.Tensor:
-        g = torch.log(torch.nn.functional.softplus(curve[1].exp() * some) + TINY)
-        return (curve[0].exp() * g + g @ mix + bias).softmax(dim=1)
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        confusion = (torch.diag(right) + mistakes).softmax(dim=1)  # (C, C) P(given | true)
-        likelihood = (clean(z[known]) * confusion[:, labels].T).sum(dim=1)
-        drawn = (curve - start, bias, right - right.mean(), mistakes, mix)
-        prior = PRIOR * torch.stack([part.square().sum() for part in drawn]).sum()
-        loss = (-torch.log(likelihood + TINY).sum() + prior) / max(len(labels), 1)
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    with torch.no_grad():
-        return np.asarray(clean(z).float().numpy())

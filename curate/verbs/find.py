@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,8 @@ SPLIT_TABLE = "tables/splits.parquet"
 SPLIT_PROOF = "tables/split_proof.json"
 CLASS_REPORT = "tables/classes.parquet"
 ANNOTATORS = "tables/annotators.parquet"
-FIRST_PROBE = "pred_probs/majority.npz"  # from the majority's labels, for CROWDLAB
-PROBE = "pred_probs/probe.npz"  # the prediction in force, whoever made it
+FIRST_PROBE = "pred_probs/first.npz"  # the probe's, which the consensus rests on
+PROBE = "pred_probs/probe.npz"  # the prediction in force: the same, or the trainer's where asked for
 TRAINER = "pred_probs/trainer.parquet"  # out of fold, by `curate retrain`
 
 Finder = Callable[..., pd.DataFrame]
@@ -149,30 +148,47 @@ def add_pairs(workspace: Workspace, facts: Facts, options: FindOptions, splittin
 
 
 def add_prediction(workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions) -> None:
-    """Consensus of the annotators, helped by a first prediction; then the prediction for the labels in force."""
-    from curate.find.predict import Prediction, from_trainer, predict, probe_features
+    """What probe and people say together, the consensus, and where asked the trainer's word for the probe's."""
+    from curate.find.predict import Prediction, from_trainer, predict
 
     facts.samples["label"] = _given_labels(workspace, facts.samples)
-    features = cache(lambda: probe_features(facts.embeddings, seed=options.seed))  # serve both predictions
+    said = _all_said(workspace, facts.samples)
 
-    def prediction(name: str, labels: str, trained: list[str]) -> Prediction | None:
-        def make() -> dict[str, np.ndarray]:
-            made = predict(facts.embeddings, facts.samples["label"], facts.groups, options=options, features=features)
-            for told in trained:
-                made = from_trainer(workspace.read(told), made, facts.samples)
+    def derived(name: str, make: Callable[[], Prediction], inputs: list[str]) -> Prediction:
+        def arrays() -> dict[str, np.ndarray]:
+            made = make()
             return {part.name: np.asarray(getattr(made, part.name)) for part in fields(made)}
 
-        inputs = ["scan", "sources", EMBEDDER, labels, *trained]
-        try:
-            return Prediction(**workspace.derive(name, make, inputs=inputs, parameters=asdict(options)))
-        except NotEnoughData as reason:  # one class, or no labels at all: the other finders have work all the same
-            facts.lacking["prediction"] = reason.found
-            workspace.forget(name)
-            return None
+        return Prediction(**workspace.derive(name, arrays, inputs=inputs, parameters=asdict(options)))
 
+    def by_probe() -> Prediction:
+        return predict(facts.embeddings, facts.samples["label"], facts.groups, options=options, said=said)
+
+    def in_force() -> Prediction:
+        return from_trainer(workspace.read(TRAINER), probed, facts.samples, said=said) if trained else probed
+
+    trained, probed = _trained(workspace, options), None
+    try:
+        probed = derived(FIRST_PROBE, by_probe, ["scan", "sources", EMBEDDER, "annotations"])
+        facts.prediction = derived(PROBE, in_force, [FIRST_PROBE, *trained])
+    except NotEnoughData as reason:  # one class, or no labels at all: the other finders have work all the same
+        facts.lacking["prediction"] = reason.found
+        workspace.forget(FIRST_PROBE)
+        workspace.forget(PROBE)
     if _is_annotated(workspace):
-        _add_consensus(workspace, facts, prediction(FIRST_PROBE, "annotations", []))
-    facts.prediction = prediction(PROBE, "consensus", _trained(workspace, options))
+        _add_consensus(workspace, facts, probed)
+
+
+def _all_said(workspace: Workspace, samples: pd.DataFrame) -> pd.DataFrame:
+    """row of `samples`, label, labeller: each annotator's word; elsewhere the source's, whose splits may differ."""
+    given = samples.assign(row=np.arange(len(samples)), labeller="split " + samples["split"].fillna(""))
+    given = given.loc[samples["label"].notna(), ["row", "label", "labeller", "sample_id"]]
+    if not _is_annotated(workspace):
+        return given.drop(columns="sample_id")
+    votes = workspace.read("annotations").merge(given[["row", "sample_id"]], on="sample_id")
+    votes["labeller"] = "annotator " + votes["annotator"]
+    said = pd.concat([votes, given[~given["sample_id"].isin(votes["sample_id"])]], ignore_index=True)
+    return said[["row", "label", "labeller"]]
 
 
 def _trained(workspace: Workspace, options: FindOptions) -> list[str]:

@@ -47,7 +47,7 @@ def sure(labels: pd.Series, p: float = 0.9) -> np.ndarray:
 
 def predicted(samples: pd.DataFrame, probs: np.ndarray | None = None) -> Prediction:
     probs = sure(samples["label"]) if probs is None else probs
-    return Prediction(np.array(sorted(samples["label"].dropna().unique())), probs, scores=probs)
+    return Prediction(np.array(sorted(samples["label"].dropna().unique())), probs, scores=probs, posterior=probs)
 
 
 def flagged(found: pd.DataFrame) -> dict[str, int]:

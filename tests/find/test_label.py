@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from curate.errors import NotEnoughData
 from curate.find.label import expected_f1_cut, find_label
+from curate.find.noise import Said, fit_noise, said_once
 from curate.find.predict import _left_out_scores, _shared_groups, predict
 from curate.schema import validate_issues
 
@@ -138,6 +139,35 @@ def test_the_cut_has_the_largest_expected_f1_and_never_flags_all_of_what_cannot_
     assert expected_f1_cut(np.full(100, 0.1)) > 0.1
 
 
-def test_the_probability_falls_as_the_score_rises(found):
-    table = found[1].sort_values(["label_score", "label_probability"], ascending=[True, False])
-    assert (np.diff(table["label_probability"]) <= 1e-12).all()
+def test_wrong_labels_of_known_rates_are_counted_whoever_made_them():
+    """Simulated people of known error rates, alone and together: P(wrong) is calibrated, and adds up to the count."""
+    scores, truth, rng = seen(4000)
+    careless, careful = (np.where(rng.random(4000) < rate, rng.integers(0, 5, 4000), truth) for rate in (0.4, 0.1))
+    rows = np.arange(4000)
+    alone = fit_noise(scores, said_once(careless))[1]
+    by_source = np.where(rows < 2000, careless, truth)
+    sources = fit_noise(scores, said_once(by_source, rows < 2000))[1]
+    both = Said(np.tile(rows, 2), np.concatenate([careless, careful]), np.repeat([0, 1], 4000))
+    together = fit_noise(scores, both)[1]
+    cases = ((alone, careless, 0.2, 0.06), (sources, by_source, 0.15, 0.05), (together, careful, 0.15, 0.02))
+    for posterior, label, off, most in cases:  # one label a picture can't tell that these people share nothing
+        wrong, probability = label != truth, 1 - posterior[rows, label]
+        assert probability.sum() == pytest.approx(wrong.sum(), rel=off)
+        assert expected_calibration_error(probability, wrong) < most
+    assert (together.argmax(axis=1) == truth).mean() > (careful == truth).mean() + 0.03
+    assert (1 - sources[rows, by_source])[2000:].mean() < 0.01
+
+
+def seen(n: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+    """(n, 5) scores like a probe's, calibrated, the true classes, and the generator."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(n, 5)) * 2
+    truth = np.array([rng.choice(5, p=p) for p in np.exp(logits) / np.exp(logits).sum(1, keepdims=True)])
+    scores = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return scores.astype(np.float32), truth, rng
+
+
+def expected_calibration_error(probability: np.ndarray, wrong: np.ndarray) -> float:
+    bins = (probability * 10).astype(int).clip(0, 9)
+    gaps = [abs((probability - wrong)[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
+    return float(sum(gaps))

@@ -29,9 +29,10 @@ def facts(n: int = 300) -> tuple[pd.DataFrame, pd.DataFrame, Prediction, np.ndar
     wrong = np.arange(n) % 10 == 0
     ids = [f"{i:03d}" for i in range(n)]
     samples = pd.DataFrame({"sample_id": ids, "label": CLASSES[(truth + wrong) % 3]})
-    told = pd.DataFrame(0.04 + 0.88 * np.eye(3)[truth], columns=CLASSES).assign(sample_id=ids)
+    sure = rng.uniform(0.6, 0.99, (n, 1))
+    told = pd.DataFrame((1 - sure) / 2 + (1.5 * sure - 0.5) * np.eye(3)[truth], columns=CLASSES).assign(sample_id=ids)
     flat = np.full((n, 3), 1 / 3, np.float32)
-    return samples, told, Prediction(CLASSES, flat, flat), wrong
+    return samples, told, Prediction(CLASSES, flat, flat, flat), wrong
 
 
 def test_label_errors_are_judged_by_what_the_trainer_says() -> None:
