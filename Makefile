@@ -32,8 +32,8 @@ $(MONGOD): $(STAMP)
 demo: $(STAMP)  ## the whole loop on planted defects, in ./curate-demo
 	$(BIN)/curate demo curate-demo
 
-test: $(STAMP)  ## the default tests
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## the default tests, two at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(STAMP)  ## the slow tests: kill tests, scale, real images
 	$(BIN)/python -m pytest -m slow
@@ -50,8 +50,8 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## the loop on real images, scored against the truth
-	$(BIN)/python tests/benchmarks/loop.py
+bench: $(STAMP)  ## every task beside its peers, on real images, as one table: about an hour
+	$(BIN)/python tests/benchmarks/table.py
 
 clean:  ## remove the virtual environment and caches, never a workspace
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist *.egg-info

@@ -3,7 +3,7 @@
 near    recall of the test-train pairs that people judged the same shot, among the first pairs returned, for
         several input sizes of the embedder, beside plain cosine
 copies  recall of copies that users meet, made from photographs, at one false pair in about 10,000 images,
-        beside plain cosine and, where imagededup can be imported, its hashes
+        beside plain cosine and, with `--peers PYTHON` of an environment that has it, imagededup's hashes
 
 Reads the bench beside the checkout. Truth is used for scoring alone.
 """
@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import json
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -33,6 +35,15 @@ from curate.find.neighbors import nearest
 BENCH = Path(__file__).parents[3] / "shared" / "bench"
 BUDGETS = (300, 1000, 3000)
 NEIGHBORS = 50
+IMAGEDEDUP = """
+import json, sys, numpy as np
+from imagededup import methods
+pictures = np.load(sys.argv[1] + "/pictures.npz")
+hashers = {name: getattr(methods, name)(verbose=False) for name in sys.argv[2:]}
+pictures = [pictures[f"arr_{i}"] for i in range(len(pictures.files))]
+hashes = {name: [hasher.encode_image(image_array=p) for p in pictures] for name, hasher in hashers.items()}
+json.dump(hashes, open(sys.argv[1] + "/hashes.json", "w"))
+"""
 HASHES = ("PHash", "DHash", "AHash", "WHash")
 
 
@@ -40,8 +51,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("near", "copies"))
     parser.add_argument("--sizes", type=int, nargs="+", default=[96, 128, 160, 224])
+    parser.add_argument("--peers", help="a Python that has imagededup 0.3.3")
     given = parser.parse_args()
-    table = near_table(given.sizes) if given.what == "near" else copies_table()
+    table = near_table(given.sizes) if given.what == "near" else copies_table(given.peers)
     print(table.to_string(float_format="{:.2f}".format))
 
 
@@ -103,7 +115,7 @@ def embed(pictures: list[np.ndarray], size: int) -> np.ndarray:
 # ---- copies that users meet ------------------------------------------------------------------------
 
 
-def copies_table() -> pd.DataFrame:
+def copies_table(peers: str | None) -> pd.DataFrame:
     """Each photograph beside one copy of it; in as many rounds as there are kinds, so that all get each kind.
 
     19 rounds of 512 images are 9,728 images: the threshold of each method lets one false pair pass in all.
@@ -115,12 +127,17 @@ def copies_table() -> pd.DataFrame:
     }
     arrays = {kind: [np.asarray(picture) for picture in pictures] for kind, pictures in variants.items()}
     embeddings = {kind: embed(pictures, 224) for kind, pictures in arrays.items()}
+    signs = hash_signs(arrays, peers) if peers else {}
     scores: dict[str, list[pd.DataFrame]] = {}
     for shift in range(len(kinds)):
         chosen = [kinds[(i + shift) % len(kinds)] for i in range(len(photos))]
         pictures = arrays["original"] + [arrays[kind][i] for i, kind in enumerate(chosen)]
         vectors = np.concatenate([embeddings["original"], [embeddings[kind][i] for i, kind in enumerate(chosen)]])
-        for method, pairs in round_scores(pictures, vectors).items():
+        found = round_scores(pictures, vectors)
+        for method, hashed in signs.items():
+            both = np.concatenate([hashed["original"], [hashed[kind][i] for i, kind in enumerate(chosen)]])
+            found[f"imagededup {method}"] = all_pairs(both @ both.T / both.shape[1])
+        for method, pairs in found.items():
             scores.setdefault(method, []).append(
                 pairs.assign(kind=np.array(chosen, dtype=object)[pairs["a"] % len(photos)])
             )
@@ -140,7 +157,7 @@ def round_scores(pictures: list[np.ndarray], vectors: np.ndarray) -> dict[str, p
         a=pairs["sample_id_a"].astype(int), b=pairs["sample_id_b"].astype(int), similarity=pairs["agreement"]
     )
     full = vectors.astype(np.float32)
-    return {"curate": ours[["a", "b", "similarity"]], "cosine": all_pairs(full @ full.T), **hash_scores(pictures)}
+    return {"curate": ours[["a", "b", "similarity"]], "cosine": all_pairs(full @ full.T)}
 
 
 def all_pairs(similarity: np.ndarray) -> pd.DataFrame:
@@ -148,18 +165,16 @@ def all_pairs(similarity: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"a": a, "b": b, "similarity": similarity[a, b]})
 
 
-def hash_scores(pictures: list[np.ndarray]) -> dict[str, pd.DataFrame]:
-    try:
-        from imagededup import methods
-    except ImportError:
-        return {}
-    scores = {}
-    for name in HASHES:
-        hasher = getattr(methods, name)(verbose=False)
-        bits = np.array([[int(bit) for bit in f"{int(hasher.encode_image(image_array=p), 16):064b}"] for p in pictures])
-        signs = 2 * bits - 1
-        scores[f"imagededup {name}"] = all_pairs(signs @ signs.T / signs.shape[1])
-    return scores
+def hash_signs(arrays: dict[str, list[np.ndarray]], peers: str) -> dict[str, dict[str, np.ndarray]]:
+    """Method → kind → (n, 64) bits as 1 and -1, made by imagededup in its own environment."""
+    found: dict[str, dict[str, np.ndarray]] = {method: {} for method in HASHES}
+    with tempfile.TemporaryDirectory() as folder:
+        for kind, pictures in arrays.items():
+            np.savez(Path(folder) / "pictures.npz", *pictures)
+            subprocess.run([peers, "-c", IMAGEDEDUP, folder, *HASHES], check=True)
+            for method, hashes in json.loads((Path(folder) / "hashes.json").read_text()).items():
+                found[method][kind] = np.array([[2 * int(bit) - 1 for bit in f"{int(h, 16):064b}"] for h in hashes])
+    return found
 
 
 def recall_by_kind(pairs: pd.DataFrame, n_photos: int) -> pd.Series:

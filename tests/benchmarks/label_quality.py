@@ -1,9 +1,9 @@
 """How well label errors are found and several people's labels joined. Run: python tests/benchmarks/label_quality.py
 
 Prints two tables. Label errors, for one annotator, the worst of three and their majority: cleanlab's recipe (5-fold
-logistic regression, self-confidence), the best for F1 of cleanlab's filters, Datalab on features alone, and ours, alone
-and with the clean labels of the test split. Consensus, for two and three annotators: accuracy, and how well what
-is still wrong is found. Everything on the same embeddings. `--data` names a folder made like `cifar10n-dev`.
+logistic regression, self-confidence), the best for F1 of cleanlab's filters, Datalab on features alone, and curate,
+with the clean labels of the test split and without. Consensus, for two and three annotators: accuracy, and how well
+what is still wrong is found. Everything on the same embeddings. `--data` names a folder made like `cifar10n-dev`.
 """
 
 from __future__ import annotations
@@ -43,17 +43,21 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=BENCH, help="images.tar, annotations.csv, truth_labels.csv")
     parser.add_argument("--out", type=Path, default=Path(".bench"), help="keeps the embeddings")
     given = parser.parse_args()
-    samples, embeddings = embedded(given.data, given.out)
-    people = pd.read_csv(given.data / "annotations.csv").pivot(index="image", columns="annotator", values="label")
+    for table in tables(given.data, given.out):
+        print(table.to_string(na_rep="", index=False))
+
+
+def tables(data: Path, out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Label errors, and consensus: a row for each set of labels and each way."""
+    samples, embeddings = embedded(data, out)
+    people = pd.read_csv(data / "annotations.csv").pivot(index="image", columns="annotator", values="label")
     train = samples["image"].isin(people.index).to_numpy()
     people, truth = people.loc[samples["image"][train]], samples["label"].to_numpy(str)
-    recipes, rows = {}, []
+    rows = []
     for name, labels in label_sets(people.to_numpy(str), truth[train]).items():
-        recipes[name] = cleanlab_recipe(embeddings[train], labels)
-        rows += [row | {"labels": name} for row in errors(embeddings, train, truth, labels, recipes[name])]
-    print(pd.DataFrame(rows).set_index(["labels", "by"]).to_string(na_rep=""))
-    rows = [consensus(embeddings, train, truth, people.iloc[:, :n]) for n in (2, 3)]
-    print(pd.DataFrame([row for some in rows for row in some]).set_index(["people", "by"]).to_string(na_rep=""))
+        rows += [{"labels": name} | row for row in errors(embeddings, train, truth, labels)]
+    agreed = [row for n in (2, 3) for row in consensus(embeddings, train, truth, people.iloc[:, :n])]
+    return pd.DataFrame(rows), pd.DataFrame(agreed)
 
 
 def label_sets(people: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
@@ -68,10 +72,8 @@ def label_sets(people: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def errors(
-    embeddings: np.ndarray, train: np.ndarray, truth: np.ndarray, labels: np.ndarray, recipe: tuple[np.ndarray, float]
-) -> list[dict[str, Any]]:
-    wrong, (probabilities, seconds) = labels != truth[train], recipe
+def errors(embeddings: np.ndarray, train: np.ndarray, truth: np.ndarray, labels: np.ndarray) -> list[dict[str, Any]]:
+    wrong, (probabilities, seconds) = labels != truth[train], cleanlab_recipe(embeddings[train], labels)
     numbers = np.unique(labels, return_inverse=True)[1]
     score = get_label_quality_scores(numbers, probabilities)
     rows = [{"by": "cleanlab's recipe", **ranked(score, wrong), "s": seconds}]
@@ -81,7 +83,7 @@ def errors(
     with contextlib.suppress(ImportError):  # Datalab needs `cleanlab[datalab]`
         (score, flag), seconds = timed(lambda: datalab(embeddings[train], labels))
         rows.append({"by": "Datalab, features only", **ranked(score, wrong), "F1": f1(flag, wrong), "s": seconds})
-    for by, among in (("ours", train), ("ours, with the test split", np.ones(len(train), bool))):
+    for by, among in (("curate, train alone", train), ("curate", np.ones(len(train), bool))):
         known = truth.copy()
         known[train] = labels
         said = pd.DataFrame({"row": np.arange(among.sum()), "label": known[among], "labeller": train[among]})
@@ -103,11 +105,11 @@ def consensus(
     said = votes.assign(row=row.reindex(votes["sample_id"]).to_numpy(), labeller=votes["annotator"])
     (prediction, _), seconds = timed(lambda: ours(embeddings[train], agreed, said))
     recipe = cleanlab_recipe(embeddings[train], agreed)[0]
-    by_model = {"CROWDLAB on cleanlab's recipe": recipe, "CROWDLAB on ours (what curate does)": prediction.pred_probs}
+    by_model = {"CROWDLAB on cleanlab's recipe": recipe, "curate": prediction.pred_probs}
     found = {"majority": agreed}
     for by, probabilities in by_model.items():
         found[by] = crowdlab(votes, probabilities, list(prediction.classes), list(ids))[0]["label"].to_numpy(str)
-    found["our posterior alone"] = prediction.classes[prediction.posterior.argmax(axis=1)]
+    found["curate's posterior alone"] = prediction.classes[prediction.posterior.argmax(axis=1)]
     rows = []
     for by, label in found.items():
         table = find_label(pd.DataFrame({"sample_id": ids, "label": label}), prediction)
@@ -115,7 +117,7 @@ def consensus(
         rows.append(
             {"people": people.shape[1], "by": by, "accuracy": round((label == truth).mean(), 4), **errors_found}
         )
-    return [row | {"s": seconds} if "ours" in row["by"] else row for row in rows]
+    return [row | {"s": seconds} if "curate" in row["by"] else row for row in rows]
 
 
 def ours(embeddings: np.ndarray, labels: np.ndarray, said: pd.DataFrame) -> tuple[Prediction, pd.DataFrame]:

@@ -1,4 +1,4 @@
-"""The whole loop on real images with real human labels, scored against the truth. Run: make bench
+"""The whole loop on real images with real human labels, scored against the truth. Run: python tests/benchmarks/loop.py
 
 Reads the bench beside the checkout (cifar10n-dev), keeps everything under --out, prints one table. Truth is
 used for scoring alone. `--annotators 1` makes the single-label set, 2 the double annotation, 3 all.
@@ -28,12 +28,16 @@ def main() -> None:
     parser.add_argument("--annotators", type=int, default=2, choices=(1, 2, 3))
     parser.add_argument("--no-retrain", action="store_true")
     given = parser.parse_args()
-    data = unpack(given.out / "cifar10n-dev")
-    workspace = given.out / f"ws-{given.annotators}-{int(time.time())}"
-    rows = [*ingest(data, workspace, given.annotators), *score_labels(data, workspace), *score_pairs(data, workspace)]
-    if not given.no_retrain:
-        rows += clean_and_retrain(workspace)
+    rows = measured(given.out, given.annotators, retrain=not given.no_retrain)
     print(pd.DataFrame(rows, columns=["what", "figure"]).to_string(index=False))
+
+
+def measured(out: Path, annotators: int, *, retrain: bool = True) -> list[tuple[str, str]]:
+    """What was measured, and the figure."""
+    data = unpack(out / "cifar10n-dev")
+    workspace = out / f"ws-{annotators}-{int(time.time())}"
+    rows = [*ingest(data, workspace, annotators), *score_labels(data, workspace), *score_pairs(data, workspace)]
+    return [*rows, *clean_and_retrain(workspace)] if retrain else rows
 
 
 def unpack(folder: Path) -> Path:

@@ -29,6 +29,7 @@ from curate.find.outlier import find_outlier
 
 BENCH = Path(__file__).parents[3] / "shared" / "bench"
 SIZE = 96  # pixels embedded: what curate chooses for these images
+COUNTS = (10, 500)  # neighbours; cleanlab takes 10
 SCORES = ("outlier_score", "typicality_score", "neighbor_score", "isolation_forest_score")
 
 
@@ -38,12 +39,16 @@ def main() -> None:
     parser.add_argument("--faces", type=Path, required=True, help="(200, 25, 25) grey, the first hundred are faces")
     parser.add_argument("--times", type=int, default=0, help="instead, time the finder on this many samples")
     given = parser.parse_args()
-    embedded = dict(np.load(_embedded(given.out, given.faces)))
+    embedded = embeddings_of_all(given.out, given.faces)
     if given.times:
         print(time_of(embedded["bench"], given.times))
         return
-    rows = [score(name, base, intruders) for name, base, intruders in mixes(embedded)]
-    print(pd.DataFrame(rows).to_string(index=False))
+    print(table(embedded).to_string(index=False))
+
+
+def table(embedded: dict[str, np.ndarray]) -> pd.DataFrame:
+    """One row for each mix."""
+    return pd.DataFrame([score(name, base, intruders) for name, base, intruders in mixes(embedded)])
 
 
 def mixes(embedded: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -80,7 +85,7 @@ def score(name: str, base: np.ndarray, intruders: np.ndarray) -> dict[str, objec
     neighbors = nearest(embeddings, 500)
     found, seconds = _found(embeddings, neighbors)
     row: dict[str, object] = {"mix": name}
-    for k in (10, 500):
+    for k in COUNTS:
         row[f"{k} neighbours"] = _quality(truth, 1 - neighbors.D[:, :k].mean(axis=1))
     row |= {column.removesuffix("_score"): _quality(truth, 1 - found[column]) for column in SCORES}
     flagged = found["is_outlier_issue"].to_numpy()
@@ -108,8 +113,8 @@ def _quality(truth: np.ndarray, badness: np.ndarray | pd.Series) -> str:
     return f"{roc_auc_score(truth, badness):.3f} / {average_precision_score(truth, badness):.2f}"
 
 
-def _embedded(out: Path, faces: Path) -> Path:
-    """Embeddings of the bench images and of the intruders, made once."""
+def embeddings_of_all(out: Path, faces: Path) -> dict[str, np.ndarray]:
+    """Embeddings of the bench images, with their labels, and of each kind of intruder; made once."""
     file = out / f"outliers-{SIZE}.npz"
     if not file.exists():
         out.mkdir(parents=True, exist_ok=True)
@@ -121,7 +126,7 @@ def _embedded(out: Path, faces: Path) -> Path:
             for kind, some in kinds.items()
         }
         np.savez(file, label=labels, **embedded)
-    return file
+    return dict(np.load(file))
 
 
 def bench_pictures() -> tuple[list[np.ndarray], np.ndarray]:

@@ -19,6 +19,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 BENCH = ROOT.parent / "shared" / "bench"
+NAMES = ("curate", "fastdup", "cleanvision")
 
 FASTDUP = """
 import sys, fastdup
@@ -45,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("small", "sixfold", "photos"))
     parser.add_argument("--peers", help="the python that has fastdup and cleanvision")
-    parser.add_argument("--only", nargs="+", default=["curate", "fastdup", "cleanvision"])
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="make the images there, or use those that are there")
     given = parser.parse_args()
@@ -53,13 +55,23 @@ def main() -> None:
         source = given.keep or Path(scratch) / "data"
         if not (source / "samples.csv").exists():
             {"small": small, "sixfold": sixfold, "photos": photos}[given.what](source)
-        rows = []
-        for _ in range(given.runs):
-            for name, command in commands(source, Path(scratch) / "out", given.peers).items():
-                if name in given.only:
-                    rows.append({"what": name, **timed(command, Path(scratch) / "out")})
-                    print(rows[-1], file=sys.stderr, flush=True)
-        print(summary(pd.DataFrame(rows), images=len(list((source / "images").iterdir()))))
+        table = measured(source, Path(scratch) / "out", given.peers, only=given.only, runs=given.runs)
+        print(f"{len(list((source / 'images').iterdir())):,} images, {os.cpu_count()} cores")
+        print(table.to_string(float_format="{:,.2f}".format))
+
+
+def measured(source: Path, out: Path, peers: str | None, *, only: Iterable[str] = NAMES, runs: int = 1) -> pd.DataFrame:
+    """The median seconds, processor seconds and peak memory of each, and how many times curate's time it takes."""
+    rows = []
+    for _ in range(runs):
+        for name, command in commands(source, out, peers).items():
+            if name in only:
+                rows.append({"what": name, **timed(command, out)})
+                print(rows[-1], file=sys.stderr, flush=True)
+    table = pd.DataFrame(rows).groupby("what", sort=False).median()
+    table.insert(1, "images/s", len(list((source / "images").iterdir())) / table["seconds"])
+    table["times curate's"] = table["seconds"] / table["seconds"].get("curate", np.nan)
+    return table
 
 
 def commands(source: Path, out: Path, peers: str | None) -> dict[str, list[str]]:
@@ -89,13 +101,6 @@ def timed(command: list[str], out: Path) -> dict[str, Any]:
         "cpu": usage.ru_utime + usage.ru_stime,
         "peak GiB": usage.ru_maxrss / 2**20,
     }
-
-
-def summary(rows: pd.DataFrame, images: int) -> str:
-    table = rows.groupby("what", sort=False).median()
-    table.insert(1, "images/s", images / table["seconds"])
-    table["times curate's"] = table["seconds"] / table["seconds"].get("curate", np.nan)
-    return f"{images:,} images, {os.cpu_count()} cores\n" + table.to_string(float_format="{:,.2f}".format)
 
 
 # ---- images ----------------------------------------------------------------------------------------
@@ -133,6 +138,12 @@ def changed(picture: np.ndarray, other: np.ndarray, rng: np.random.Generator) ->
     pixels = np.asarray(cut, np.float32)[:, :: rng.choice([1, -1])]
     mixed = (0.65 * pixels + 0.35 * other) * rng.uniform(0.7, 1.3, 3)
     return Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
+
+
+def photographs(out: Path) -> None:
+    """The photographs as they are."""
+    with tarfile.open(BENCH / "photos-256.tar") as archive:
+        archive.extractall(out, filter="data")
 
 
 def photos(out: Path) -> None:

@@ -43,13 +43,17 @@ def main() -> None:
     parser.add_argument("--peer", required=True, help="a Python that has CleanVision 0.3.7")
     parser.add_argument("--limit", type=int, default=10_000, help="images to compare")
     given = parser.parse_args()
-    paths = sorted(str(path.resolve()) for path in given.folder.rglob("*") if path.suffix.lower() in IMAGES)[
-        : given.limit
-    ]
-    theirs, their_seconds = run_peer(given.peer, paths)
+    table, theirs, ours = compared(given.folder, given.peer, given.limit)
+    print(table.to_string(index=False))
+    print(f"\nseconds: CleanVision {theirs:.1f}, decode and measure {ours:.1f}")
+
+
+def compared(folder: Path, peer: str, limit: int = 10_000) -> tuple[pd.DataFrame, float, float]:
+    """One row for each issue; CleanVision's seconds, and ours."""
+    paths = sorted(str(path.resolve()) for path in folder.rglob("*") if path.suffix.lower() in IMAGES)[:limit]
+    theirs, their_seconds = run_peer(peer, paths)
     ours, our_seconds = run_ours(paths)
-    print(compare(ours, theirs.loc[paths]).to_string(index=False))
-    print(f"\nseconds for {len(paths):,} images: CleanVision {their_seconds:.1f}, decode and measure {our_seconds:.1f}")
+    return compare(ours, theirs.loc[paths]), their_seconds, our_seconds
 
 
 def run_ours(paths: list[str]) -> tuple[pd.DataFrame, float]:

@@ -1,0 +1,149 @@
+"""Every task beside its peers, measured in one run, as one table. Run: make bench
+
+    python tests/benchmarks/table.py                       everything: about an hour on two cores
+    python tests/benchmarks/table.py pairs outliers        some of it
+
+Reads the bench beside the checkout; truth is used for scoring alone. fastdup, CleanVision and imagededup run in an
+environment of their own, made once under --out; cleanlab and FAISS are curate's own dependencies. Prints each part
+as it is measured, and all of it at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import duplicate_quality
+import label_quality
+import loop
+import outlier_quality
+import pandas as pd
+import peers
+import quality_vs_cleanvision
+
+PEERS = ("fastdup==2.54", "cleanvision==0.3.7", "imagededup==0.3.3.post2")
+FACES = "skimage/data/lfw_subset.npy"  # comes with imagededup's dependencies
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--out", type=Path, default=Path(".bench"), help="keeps what is made once")
+    given = parser.parse_args()
+    if unknown := set(given.parts) - set(PARTS):
+        parser.error(f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    place = SimpleNamespace(out=given.out, peers=peers_python(given.out / "peers"))
+    tables = []
+    for part in given.parts:
+        rows = PARTS[part](place).assign(part=part)
+        tables.append(rows[["part", "task", "measure", "who", "figure"]])
+        print(by_who(tables[-1]), flush=True)
+    print("\n" + by_who(pd.concat(tables)))
+
+
+def by_who(rows: pd.DataFrame) -> str:
+    """One line for each measure: curate's figure, then each peer's."""
+    lines = []
+    for (part, task, measure), group in rows.groupby(["part", "task", "measure"], sort=False):
+        figures = group.set_index("who")["figure"]
+        others = ", ".join(f"{who} {figure}" for who, figure in figures.items() if who != "curate")
+        lines.append({"part": part, "task": task, "measure": measure, "curate": figures.get("curate"), "peers": others})
+    return pd.DataFrame(lines).to_string(index=False)
+
+
+def peers_python(folder: Path) -> str:
+    """The interpreter of the peers' environment, which is made where there is none."""
+    python = folder / "bin" / "python"
+    if not (folder / "made").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEERS], check=True)
+        (folder / "made").touch()
+    return str(python)
+
+
+# ---- parts: each returns rows of task, measure, who, figure ------------------------------------------------
+
+
+def labels(place: SimpleNamespace) -> pd.DataFrame:
+    errors, agreed = label_quality.tables(label_quality.BENCH, place.out)
+    found = [
+        errors.rename(columns={"labels": "task"}),
+        agreed.assign(task=agreed["people"].astype(str) + " annotators"),
+    ]
+    long = pd.concat([table.drop(columns="people", errors="ignore").melt(["task", "by"]) for table in found])
+    long = long.rename(columns={"variable": "measure", "value": "figure"}).dropna(subset="figure")
+    return long.assign(who=long["by"].replace("ours, with the test split", "curate"))
+
+
+def pairs(place: SimpleNamespace) -> pd.DataFrame:
+    table = duplicate_quality.near_table([96])
+    long = table.rename(index=lambda name: name.split(",")[0]).stack().rename("figure").reset_index()
+    long.columns = ["who", "measure", "figure"]
+    return long.assign(
+        task="117 judged test-train pairs",
+        measure="recall among the first " + long["measure"].map("{:,}".format),
+        figure=long["figure"].map("{:.3f}".format),
+    )
+
+
+def copies(place: SimpleNamespace) -> pd.DataFrame:
+    table = duplicate_quality.copies_table(place.peers)
+    table.loc["mean of all kinds"] = table.mean()
+    long = table.stack().rename("figure").reset_index()
+    long.columns = ["task", "who", "figure"]
+    return long.assign(measure="recall at 1 false pair in 10,000", figure=long["figure"].map("{:.2f}".format))
+
+
+def outliers(place: SimpleNamespace) -> pd.DataFrame:
+    faces = next(Path(place.peers).parents[1].rglob(FACES))
+    table = outlier_quality.table(outlier_quality.embeddings_of_all(place.out, faces)).set_index("mix")
+    scores = table[[*(f"{k} neighbours" for k in outlier_quality.COUNTS), "outlier", "isolation_forest"]]
+    long = scores.rename(columns={"outlier": "curate"}).stack().rename("figure").reset_index()
+    long.columns = ["task", "who", "figure"]
+    return long.assign(measure="AUROC / AP")
+
+
+def quality(place: SimpleNamespace) -> pd.DataFrame:
+    found = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, make in (("bench", peers.small), ("256 photographs", peers.photographs)):
+            folder = Path(scratch) / name
+            make(folder)
+            table = quality_vs_cleanvision.compared(folder, place.peers)[0]
+            found.append(table.assign(task=table["issue"] + ", " + name, figure=table["rank correlation"].astype(str)))
+    return pd.concat(found).assign(measure="rank correlation with CleanVision", who="curate")
+
+
+def speed(place: SimpleNamespace) -> pd.DataFrame:
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch) / "data"
+        peers.small(source)
+        table = peers.measured(source, Path(scratch) / "out", place.peers)
+    long = table[["seconds", "cpu", "peak GiB"]].stack().rename("figure").reset_index()
+    long.columns = ["who", "measure", "figure"]
+    return long.assign(task="10,000 images, all of it", figure=long["figure"].map("{:.2f}".format))
+
+
+def whole_loop(place: SimpleNamespace) -> pd.DataFrame:
+    rows = pd.DataFrame(loop.measured(place.out, annotators=2), columns=["measure", "figure"])
+    return rows.assign(task="annotators 1 and 2", who="curate")
+
+
+PARTS: dict[str, Callable[[SimpleNamespace], pd.DataFrame]] = {
+    "labels": labels,
+    "pairs": pairs,
+    "copies": copies,
+    "outliers": outliers,
+    "quality": quality,
+    "speed": speed,
+    "loop": whole_loop,
+}
+
+
+if __name__ == "__main__":
+    main()
