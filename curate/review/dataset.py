@@ -117,21 +117,21 @@ def collection_of(dataset: Dataset) -> Documents:
 def _declare(dataset: Dataset, rows: pd.DataFrame) -> None:
     """Tell FiftyOne the fields and their types, and make the indexes, where that has not been done."""
     import fiftyone as fo
+    from fiftyone.core.odm import create_field
 
-    schema = dataset.get_field_schema()
-    for name in [*rows.columns.drop("path"), *OWN]:
-        if name not in schema:
-            dataset.add_sample_field(name, _kind(name, rows))
-    if "label" not in schema:
-        dataset.add_sample_field("label", fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification)
+    known = dataset.get_field_schema()
+    fields = {name: create_field(name, _kind(name, rows)) for name in [*rows.columns.drop("path"), *OWN]}
+    fields["label"] = create_field("label", fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification)
+    new = {name: field for name, field in fields.items() if name not in known}
+    if new:
+        dataset._merge_sample_field_schema(new)  # `add_sample_field` takes 50 ms for each
     if dataset.media_type is None:
         dataset.media_type = "image"
-    if "sample_id" not in dataset.list_indexes():
+    indexes = dataset.list_indexes()
+    for name in filter(_is_place, rows.columns.difference(indexes)):
+        dataset.create_index(name)
+    if "sample_id" not in indexes:
         dataset.create_index("sample_id", unique=True)
-    for name in rows.columns:
-        if name == "place" or name.endswith("_place"):
-            if name not in dataset.list_indexes():
-                dataset.create_index(name)
 
 
 def _kind(name: str, rows: pd.DataFrame) -> Any:
@@ -141,9 +141,13 @@ def _kind(name: str, rows: pd.DataFrame) -> Any:
         return fo.BooleanField
     if name in TIMES:
         return fo.DateTimeField
-    if name == "place" or name.endswith("_place"):
+    if _is_place(name):
         return fo.IntField
     return fo.FloatField if name in rows and pd.api.types.is_numeric_dtype(rows[name]) else fo.StringField
+
+
+def _is_place(name: str) -> bool:
+    return name == "place" or name.endswith("_place")
 
 
 def _hashes(rows: pd.DataFrame) -> list[str]:
@@ -232,9 +236,10 @@ def _records(rows: pd.DataFrame) -> Iterable[dict[str, Any]]:
 
 
 def _plain_column(name: str, column: pd.Series) -> list[Any]:
-    missing = column.isna().to_numpy()
-    values = column.astype("object").where(~missing, None).tolist()
-    return [None if value is None else _value(name, value) for value in values]
+    values: list[Any] = column.astype("object").where(column.notna(), None).tolist()
+    if column.dtype == "object" or name in BOOLEANS + TIMES or _is_place(name):
+        return [None if value is None else _value(name, value) for value in values]
+    return values
 
 
 def _value(name: str, value: Any) -> Any:
@@ -243,7 +248,7 @@ def _value(name: str, value: Any) -> Any:
         return None
     if name in TIMES and isinstance(value, str):
         return datetime.fromisoformat(value)
-    if name == "place" or name.endswith("_place"):
+    if _is_place(name):
         return int(value)
     return bool(value) if name in BOOLEANS else value
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from curate.find import issue_names
 from curate.review.decision import plain
-from curate.review.desk import Desk
+from curate.review.desk import Desk, gathered
 from curate.review.flags import probability
 from curate.review.groups import KEEP_ONE
 from curate.review.queue import ABOUT_CLASSES
@@ -71,9 +71,10 @@ def proposal(row: dict[str, Any]) -> str:
 
 def _annotators(desk: Desk) -> pd.DataFrame:
     votes = desk.tables.annotations.sort_values(["sample_id", "annotator"])
-    said = (votes["annotator"] + ": " + votes["label"]).groupby(votes["sample_id"]).agg(" · ".join)
+    said = gathered(votes["sample_id"], votes["annotator"] + ": " + votes["label"])
+    joined = pd.Series({sample_id: " · ".join(all_) for sample_id, all_ in said.items()}, dtype="str")
     consensus = desk.tables.consensus.set_index("sample_id")[["is_conflict", "consensus_score"]]
-    return pd.DataFrame({"annotations": said}).join(consensus, how="outer")
+    return pd.DataFrame({"annotations": joined}).join(consensus, how="outer")
 
 
 def _scores(desk: Desk) -> pd.DataFrame:

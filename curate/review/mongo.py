@@ -44,8 +44,8 @@ class Mongo:
         """For FIFTYONE_DATABASE_URI; the timeout keeps a lost server from holding us up for 30 s."""
         return f"mongodb://127.0.0.1:{self.port}/?serverSelectionTimeoutMS=2000"
 
-    def start(self) -> Mongo:
-        """Start, or start again at the same port, and return once it answers."""
+    def start(self, *, meanwhile: Callable[[], object] = lambda: None) -> Mongo:
+        """Start, or start again at the same port; do something `meanwhile`; return once it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         end_orphan(self.folder)
         wanted = [self.port] if self.port else []
@@ -59,6 +59,7 @@ class Mongo:
                 start_new_session=True,  # Ctrl-C in the terminal is for us; we end it in order
                 preexec_fn=_die_with(os.getpid()) if sys.platform == "linux" else None,
             )
+            meanwhile()
             if self._answers():
                 return self
         raise ReviewError(

@@ -141,12 +141,14 @@ def _expected_unflagged(
 ) -> dict[str, float]:
     """Right ones below the cut, of the issues judged sample by sample whose finder gives probabilities."""
     expected = {}
+    readable = pd.Index(samples["sample_id"])
     for finder, table in issues.items():
         for issue in issue_names(table):
             if finder == ABOUT_CLASSES or issue in KEEP_ONE or not has_probability(table, issue):
                 continue
             decided = decisions.loc[decisions["issue"].eq(issue), "sample_id"]
-            rows = table[table["sample_id"].isin(samples["sample_id"]) & ~table["sample_id"].isin(decided)]
+            is_readable = readable.get_indexer(table["sample_id"]) >= 0  # `isin` makes a scalar of every value
+            rows = table[is_readable & ~table["sample_id"].isin(decided)]
             rows = rows[~rows[f"is_{issue}_issue"].astype("bool")]
             expected[issue] = _line(lines, issue).total(probability(rows, issue).to_numpy())[0]
     return expected

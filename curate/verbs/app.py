@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import hashlib
+import importlib
 import importlib.util
 import logging
 import os
@@ -104,11 +105,6 @@ def _check(address: str, exposed: bool) -> None:
 @contextmanager
 def _database(workspace: Workspace) -> Iterator[Mongo | None]:
     """The user's own server where FIFTYONE_DATABASE_URI names one, else one for this workspace."""
-    mongo = None
-    if not os.environ.get("FIFTYONE_DATABASE_URI"):
-        mongo = Mongo(find_mongod(), workspace.path(MONGO).absolute()).start()
-        atexit.register(mongo.stop)  # before FiftyOne registers its own, so that it runs after them
-        os.environ["FIFTYONE_DATABASE_URI"] = mongo.uri
     os.environ |= {
         "FIFTYONE_DATABASE_VALIDATION": "false",  # prints to stdout
         "FIFTYONE_DO_NOT_TRACK": "true",
@@ -117,11 +113,16 @@ def _database(workspace: Workspace) -> Iterator[Mongo | None]:
         "FIFTYONE_EXECUTION_STORE_NOTIFICATION_SERVICE_DISABLED": "true",  # polls the database for what we never use
         "FIFTYONE_PLUGINS_DIR": str(Path(__file__).parents[1] / "review" / "plugin"),
     }
+    mongo = None
+    if not os.environ.get("FIFTYONE_DATABASE_URI"):
+        mongo = Mongo(find_mongod(), workspace.path(MONGO).absolute())
+        atexit.register(mongo.stop)  # before FiftyOne registers its own, so that it runs after them
+        mongo.start(meanwhile=lambda: importlib.import_module("fiftyone.server.app"))  # both take seconds
+        importlib.import_module("fiftyone").config.database_uri = mongo.uri  # it connects at the first use
     try:
         yield mongo
     finally:
         if mongo:
-            os.environ.pop("FIFTYONE_DATABASE_URI", None)
             mongo.stop()
 
 
@@ -141,8 +142,7 @@ def _sit_down(workspace: Workspace, desk: Desk) -> Any:
         return None if seen == before else read_tables(workspace)
 
     sitting = Sitting(desk, dataset, reload=reload)
-    if len(dataset):
-        sitting.read_back()  # edits that a killed sitting did not come to read
+    if sitting.read_back():  # edits that a killed sitting did not come to read
         desk.refresh()
     sync(dataset, sample_rows(desk))
     arrange(dataset, desk.classes, _points(workspace))
