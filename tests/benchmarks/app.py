@@ -17,6 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from itertools import cycle
 from pathlib import Path
@@ -104,32 +105,41 @@ def start_to_grid(root: Path) -> tuple[float, float]:
 
 
 def keystrokes(root: Path, n: int) -> dict[str, Any]:
-    """Seconds from the key to the row in the ledger; the arrow key opens the next sample after each verdict."""
-    seconds = []
+    """Seconds from the key to the row in the ledger, and to the next sample, which each verdict opens."""
+    to_ledger, to_next = [], []
     with App(root) as app, browser() as chromium, closing(sqlite3.connect(root / "ledger.sqlite")) as ledger:
-        page = open_grid(chromium, app.url)
+        page = open_grid(chromium, app.url.replace("view=queue&", ""))  # all samples: of 600 fewer than 200 are queued
         page.locator('[data-cy="looker"]').first.click()
-        page.wait_for_selector('[data-cy="modal"]')
-        page.wait_for_function("() => window.__foo__ !== undefined")
+        page.wait_for_selector('[data-cy="nav-right-button"]')
         page.wait_for_timeout(SETTLED)
         for key, _ in zip(cycle("kdu"), range(n), strict=False):
-            rows, begun = rows_of(ledger), time.perf_counter()
+            rows, address, begun = rows_of(ledger), page.url, time.perf_counter()
             page.keyboard.press(f"Alt+{key}")
-            while rows_of(ledger) == rows:
-                page.wait_for_timeout(2)  # not time.sleep: requests pass through `route` here
-                assert time.perf_counter() - begun < PATIENCE, f"no row came of verdict {len(seconds) + 1}"
-            seconds.append(time.perf_counter() - begun)
-            if len(seconds) % NOTED == 0:
-                note({"verdicts": len(seconds), "median": statistics.median(seconds)})
-            page.keyboard.press("ArrowRight")
+            to_ledger.append(waited(page, begun, lambda rows=rows: rows_of(ledger) > rows))
+            to_next.append(waited(page, begun, lambda address=address: page.url != address))
+            if len(to_next) % NOTED == 0:
+                note({"verdicts": len(to_next), "median": statistics.median(to_ledger)})
             page.wait_for_timeout(PAUSE)
         decided = ledger.execute("SELECT COUNT(DISTINCT sample_id) FROM decisions").fetchone()[0]
     return {
         "verdicts": n,
         "samples decided": decided,
-        "keystroke to ledger, median": round(statistics.median(seconds), 3),
-        "keystroke to ledger, 95th percentile": round(float(np.percentile(seconds, 95)), 3),
+        **shares("keystroke to ledger", to_ledger),
+        **shares("keystroke to the next sample", to_next),
     }
+
+
+def waited(page: Any, begun: float, has_come: Callable[[], bool]) -> float:
+    """Seconds since `begun` when it has come; not time.sleep, because requests pass through `route` here."""
+    while not has_come():
+        page.wait_for_timeout(2)
+        assert time.perf_counter() - begun < PATIENCE, "it did not come"
+    return time.perf_counter() - begun
+
+
+def shares(name: str, seconds: list[float]) -> dict[str, float]:
+    median, slow = np.percentile(seconds, [50, 95])
+    return {f"{name}, median": round(float(median), 3), f"{name}, 95th percentile": round(float(slow), 3)}
 
 
 def rows_of(ledger: sqlite3.Connection) -> int:

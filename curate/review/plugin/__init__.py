@@ -65,14 +65,16 @@ def described(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{len(names)} samples"
 
 
-def show(ctx: Context, message: str) -> None:
-    """Let the grid show what has changed; it does not look by itself.
+def show(ctx: Context, message: str, *, move_on: bool = True) -> None:
+    """Let the grid show what has changed; it does not look by itself. From an open sample move on to the next.
 
-    Not while a sample is open: that would take away the arrows to the next one. keys.js does it on closing.
+    The grid is left alone while a sample is open: that would take away the arrows. keys.js does it on closing.
     """
     if not ctx.current_sample:
         ctx.ops.clear_selected_samples()
         ctx.ops.reload_dataset()
+    elif move_on:
+        ctx.trigger("@curate/review/next_sample")  # of keys.js
     ctx.ops.notify(message, variant="success")
 
 
@@ -171,7 +173,7 @@ class Undo(Verdict):
 
     def execute(self, ctx: Context) -> None:
         undone = current().undo()
-        show(ctx, f"Taken back: {described(undone)}" if undone else "There is nothing to take back.")
+        show(ctx, f"Taken back: {described(undone)}" if undone else "There is nothing to take back.", move_on=False)
 
 
 class Ask(foo.Operator):  # type: ignore[misc]

@@ -64,7 +64,7 @@ class Progress(foo.Panel):  # type: ignore[misc]
         ahead = progress_text(sitting.outlook(), counts, sitting.desk.reviewer, sitting.decided)
         panel.md(ahead, name=f"ahead_{abs(hash(ahead))}")
         _buttons(panel, (("next_batch", "Next batch"),), self.act)
-        return types.Property(panel, view=types.GridView(orientation="vertical", gap=1, padding=2, width=94))
+        return types.Property(panel, view=types.GridView(orientation="vertical", gap=1, pad=2))
 
 
 def _buttons(panel: Any, verdicts: Any, on_click: Any) -> None:
