@@ -150,18 +150,11 @@ def _active() -> Any:
 
 
 def _spaces(*, with_map: bool) -> Any:
-    """The grid to the left; to the right the panel, above the map where there is one."""
+    """The grid to the left; to the right the panel, and the map as a second tab: the App opens it with a list."""
     import fiftyone as fo
 
-    samples = fo.Panel(type="Samples", pinned=True)
+    samples, panel = fo.Panel(type="Samples", pinned=True), fo.Panel(type=PANEL)
     grid = fo.Space(children=[samples], active_child=samples.component_id)
-    panel = fo.Panel(type=PANEL)
-    right = fo.Space(children=[panel], active_child=panel.component_id)
-    if with_map:
-        plot = fo.Panel(type="Embeddings", state={"brainResult": MAP, "colorByField": "decision"})
-        right = fo.Space(
-            children=[right, fo.Space(children=[plot], active_child=plot.component_id)],
-            orientation="vertical",
-            sizes=[0.62, 0.38],
-        )
+    tabs = [panel, fo.Panel(type="Embeddings")] if with_map else [panel]
+    right = fo.Space(children=tabs, active_child=panel.component_id)
     return fo.Space(children=[grid, right], orientation="horizontal", sizes=[0.66, 0.34])
