@@ -150,7 +150,7 @@ def _active() -> Any:
 
 
 def _spaces(*, with_map: bool) -> Any:
-    """The grid to the left; to the right the panel, and the map as a second tab: the App opens it with a list."""
+    """The grid to the left; to the right the panel; the map is a second tab, because the App opens it with a list."""
     import fiftyone as fo
 
     samples, panel = fo.Panel(type="Samples", pinned=True), fo.Panel(type=PANEL)
