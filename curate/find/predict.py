@@ -165,22 +165,29 @@ def _kernel_features(rows: torch.Tensor, keys: np.ndarray) -> torch.Tensor:
 
 
 def _left_out_scores(features: torch.Tensor, y: np.ndarray, groups: np.ndarray, n_classes: int) -> np.ndarray:
-    """(N, C) scores of each sample by the ridge without its group; by the ridge with the least squared error."""
+    """(N, C) scores of each sample by the ridge without its group; by the ridge with the least squared error.
+
+    The (N, m) features are overwritten: beside them nothing as large is held.
+    """
     import torch
 
     known = torch.from_numpy(y >= 0).to(features.device)
     targets = torch.eye(n_classes, device=features.device)[torch.from_numpy(np.maximum(y, 0)).to(features.device)]
     share = targets[known].mean(dim=0)
     targets = torch.where(known[:, None], targets - share, 0)
-    gram = features[known].T @ features[known]
+    gram = torch.zeros(features.shape[1], features.shape[1], device=features.device)
+    for rows, told in zip(features.split(BLOCK), known.split(BLOCK), strict=True):
+        labelled = rows[told]
+        gram += labelled.T @ labelled
     values, axes = torch.linalg.eigh(gram.double())
-    rotated = features @ axes.float()  # the Gram matrix of these is diagonal: one factorisation for all ridges
-    moment = rotated[known].T @ targets[known]
+    for rows in features.split(BLOCK):  # the Gram matrix of these is diagonal: one factorisation for all ridges
+        rows[:] = rows @ axes.float()
+    moment = features.T @ targets
     together = _shared_groups(groups)
     best, best_error = targets, np.inf
     for ridge in RIDGES:
         inverse = 1 / (values.clamp_min(0) + ridge * values.sum() / known.sum()).float()
-        scores = _without_own(rotated, inverse, moment, targets, known, together)
+        scores = _without_own(features, inverse, moment, targets, known, together)
         error = float((scores - targets)[known].square().mean())
         if error < best_error:
             best, best_error = scores, error
@@ -210,7 +217,7 @@ def _without_own(
     import torch
 
     fit = rows @ (inverse[:, None] * moment)
-    leverage = (rows.square() @ inverse)[:, None]
+    leverage = torch.cat([some.square() @ inverse for some in rows.split(BLOCK)])[:, None]
     scores = torch.where(known[:, None], (fit - leverage * targets) / (1 - leverage), fit)
     for group in together:
         at = torch.from_numpy(group).to(rows.device)

@@ -117,7 +117,7 @@ def test_leaving_a_group_out_in_closed_form_equals_fitting_without_it():
     groups = np.concatenate([np.arange(20), np.repeat(np.arange(20, 30), 2), np.full(20, 30)])
     y = rng.integers(0, 3, 60)
     y[[5, 21]] = -1
-    ours = _left_out_scores(torch.from_numpy(features), y, groups, 3)
+    ours = _left_out_scores(torch.tensor(features), y, groups, 3)
     targets = np.eye(3)[np.maximum(y, 0)] - np.eye(3)[y[y >= 0]].mean(axis=0)
     known, errors = y >= 0, []
     for ridge in (0.3, 1.0, 3.0, 10.0):

@@ -135,19 +135,20 @@ def test_verdicts_by_key_button_and_form_are_in_the_ledger_and_outlive_the_datab
         copies.page.keyboard.press("Alt+k")
         copies.page.keyboard.press("Alt+u")  # at once: it is for the next sample, which comes by itself
         copies.recorded(8)
-        copies.page.close()
         suggested = str(desk.question(first, ("label",))["suggested_label"])
-        of_copy = str(desk.question(gone, DUPLICATES)["issue"])
+        of_copy = {s: str(desk.question(s, DUPLICATES)["issue"]) for s in (gone, opened, after_it)}
         expected = {
             (first, "label", "relabel", suggested),
             (second, "label", "keep", None),
             (third, "label", "relabel", "7"),
-            (opened, of_copy, "keep", None),
-            (after_it, of_copy, "unsure", None),
-            (gone, of_copy, "drop", None),
+            (opened, of_copy[opened], "keep", None),
+            (after_it, of_copy[after_it], "unsure", None),
+            (gone, of_copy[gone], "drop", None),
         }
         decisions = {(sample_id, action, label) for sample_id, _, action, label in expected}
+        copies.page.wait_for_timeout(2000)  # the App's fields follow the ledger
         assert shown(app) == decisions
+        copies.page.close()
 
     with Ledger(workspace / "ledger.sqlite") as ledger:
         standing = ledger.current()

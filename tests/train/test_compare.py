@@ -169,8 +169,7 @@ class TestResuming:
         ("options", "calls"),
         [
             *((SMALL, calls) for calls in (1, 2, 4)),
-            (FULL, 2),
-            *(pytest.param(FULL, calls, marks=pytest.mark.slow) for calls in (1, 4)),
+            *(pytest.param(FULL, calls, marks=pytest.mark.slow) for calls in (1, 2, 4)),
         ],
     )
     def test_an_interrupted_run_ends_as_an_undisturbed_one(
