@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="make the images there, or use those that are there")
+    parser.add_argument("--csv", type=Path, help="write the table there too")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         source = given.keep or Path(scratch) / "data"
@@ -58,6 +59,8 @@ def main() -> None:
         table = measured(source, Path(scratch) / "out", given.peers, only=given.only, runs=given.runs)
         print(f"{len(list((source / 'images').iterdir())):,} images, {os.cpu_count()} cores")
         print(table.to_string(float_format="{:,.2f}".format))
+        if given.csv:
+            table.to_csv(given.csv)
 
 
 def measured(source: Path, out: Path, peers: str | None, *, only: Iterable[str] = NAMES, runs: int = 1) -> pd.DataFrame:
