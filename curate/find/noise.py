@@ -46,6 +46,12 @@ def said_once(y: np.ndarray, sources: np.ndarray | pd.Series | None = None) -> S
     return Said(row, y[row], pd.factorize(names[row], use_na_sentinel=False)[0])
 
 
+def said_together(said: Said, y: np.ndarray) -> Said:
+    """Where several people labelled a sample, their label in force (class number in (N,) `y`) as one labeller's."""
+    row, first, count = np.unique(said.row, return_index=True, return_counts=True)
+    return Said(row, y[row], np.where(count > 1, said.labeller.max() + 1, said.labeller[first]))
+
+
 def fit_noise(scores: np.ndarray, said: Said) -> tuple[np.ndarray, np.ndarray]:
     """P(class | pixels), and P(class | pixels, all that was said of the sample).
 

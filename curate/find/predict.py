@@ -18,7 +18,7 @@ import pandas as pd
 
 from curate.config import FindOptions
 from curate.errors import NotEnoughData
-from curate.find.noise import Said, fit_noise, said_once
+from curate.find.noise import Said, fit_noise, said_once, said_together
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +81,7 @@ def predict(
         raise NotEnoughData(f"{n} labelled group of samples", "two or more", "label more images")
     features = _kernel_features(_directions(embeddings), _content_keys(embeddings, options.seed))
     scores = _left_out_scores(features, y, np.asarray(groups), len(classes))
-    return _judged(classes, scores, said_once(y) if said is None else _numbers(said, classes))
+    return _judged(classes, scores, y, said_once(y) if said is None else _numbers(said, classes))
 
 
 def from_trainer(
@@ -102,11 +102,19 @@ def from_trainer(
     untold = np.isnan(scores).all(axis=1)
     scores = np.where(untold[:, None], probed.scores, np.nan_to_num(scores))
     y = pd.Categorical(samples["label"], categories=classes).codes.astype(np.int64)
-    return _judged(probed.classes, scores, said_once(y) if said is None else _numbers(said, probed.classes))
+    return _judged(probed.classes, scores, y, said_once(y) if said is None else _numbers(said, probed.classes))
 
 
-def _judged(classes: np.ndarray, scores: np.ndarray, said: Said) -> Prediction:
+def _judged(classes: np.ndarray, scores: np.ndarray, y: np.ndarray, said: Said) -> Prediction:
+    """What probe and people say together.
+
+    Do people who agree err apart, so that their agreement is strong evidence, or together (a rule misread, a label
+    copied), so that it is one label? The labels can't tell, and it is between the two: the geometric mean of both.
+    """
     seen, posterior = fit_noise(scores, said)
+    if len(said.row) > len(np.unique(said.row)):
+        between = np.sqrt(posterior * fit_noise(scores, said_together(said, y))[1])
+        posterior = between / between.sum(axis=1, keepdims=True)
     return Prediction(classes, seen, scores, posterior)
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from curate.errors import NotEnoughData
 from curate.find.label import expected_f1_cut, find_label
 from curate.find.noise import Said, fit_noise, said_once
-from curate.find.predict import _left_out_scores, _shared_groups, predict
+from curate.find.predict import _judged, _left_out_scores, _shared_groups, predict
 from curate.schema import validate_issues
 
 
@@ -168,3 +168,20 @@ def expected_calibration_error(probability: np.ndarray, wrong: np.ndarray) -> fl
     bins = (probability * 10).astype(int).clip(0, 9)
     gaps = [abs((probability - wrong)[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
     return float(sum(gaps))
+
+
+def test_a_mistake_that_two_people_share_is_doubted_and_more_so_one_that_they_do_not():
+    """1,000 pictures of four classes that the probe sees well; both are wrong alike on 40, one of them on 100."""
+    rng = np.random.default_rng(0)
+    truth, n = rng.integers(0, 4, 1000), 1000
+    scores = (np.eye(4)[truth] + 0.15 * rng.normal(size=(n, 4))).astype(np.float32)
+    one, two = truth.copy(), truth.copy()
+    one[:40] = two[:40] = (truth[:40] + 1) % 4
+    two[40:140] = (truth[40:140] + 2) % 4
+    people = Said(np.tile(np.arange(n), 2), np.concatenate([one, two]), np.repeat([0, 1], n))
+    judged = _judged(np.array(list("abcd")), scores, one, people)
+    wrong = 1 - judged.posterior[np.arange(n), one]
+    apart = 1 - fit_noise(scores, people)[1][np.arange(n), one]
+    assert wrong[:40].sum() > 2 * apart[:40].sum()
+    assert np.median(wrong[:40]) > 100 * np.median(wrong[140:])
+    assert 1 - judged.posterior[np.arange(40, 140), two[40:140]].mean() > 0.9
