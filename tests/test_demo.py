@@ -12,6 +12,9 @@ from PIL import Image, UnidentifiedImageError
 
 from curate.demo import Plan, Planted, plant, read_planted, review, score, score_text, wrong_labels
 from curate.errors import SourceError
+from curate.verbs.ingest import ingest
+from curate.verbs.issues import found_issues
+from curate.workspace import Workspace
 
 PLAN = Plan()
 MISTAKES = ("mistake_anna", "mistake_ben", "agreed_mistake")
@@ -343,3 +346,15 @@ def test_the_reviewer_s_answers_fit_the_ledger(planted: Planted, tmp_path: Path)
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         ledger.add(answers)
         assert len(ledger.current()) == 20
+
+
+@pytest.mark.slow
+def test_an_ingest_finds_most_of_what_was_planted_and_little_else(planted: Planted, tmp_path: Path) -> None:
+    workspace = Workspace.create(tmp_path / "workspace")
+    ingest(workspace, planted.manifest, annotations=[planted.annotations_file])
+    table = score(
+        planted, scan=workspace.read("scan"), consensus=workspace.read("consensus"), issues=found_issues(workspace)
+    ).set_index("defect")
+    found, right = table["found"] / table["planted"], table["right"] / table["flagged"]
+    assert found.min() >= 0.7, found.to_dict()
+    assert right.min() >= 0.75, right.to_dict()
