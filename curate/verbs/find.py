@@ -164,13 +164,13 @@ def add_prediction(workspace: Workspace, facts: Facts, options: FindOptions, spl
     def by_probe() -> Prediction:
         return predict(facts.embeddings, facts.samples["label"], facts.groups, options=options, said=said)
 
-    def in_force() -> Prediction:
-        return from_trainer(workspace.read(TRAINER), probed, facts.samples, said=said) if trained else probed
+    def in_force(first: Prediction) -> Prediction:
+        return from_trainer(workspace.read(TRAINER), first, facts.samples, said=said) if trained else first
 
     trained, probed = _trained(workspace, options), None
     try:
-        probed = derived(FIRST_PROBE, by_probe, ["scan", "sources", EMBEDDER, "annotations"])
-        facts.prediction = derived(PROBE, in_force, [FIRST_PROBE, *trained])
+        probed = first = derived(FIRST_PROBE, by_probe, ["scan", "sources", EMBEDDER, "annotations"])
+        facts.prediction = derived(PROBE, lambda: in_force(first), [FIRST_PROBE, *trained])
     except NotEnoughData as reason:  # one class, or no labels at all: the other finders have work all the same
         facts.lacking["prediction"] = reason.found
         workspace.forget(FIRST_PROBE)
