@@ -174,8 +174,7 @@ def _near(samples: pd.DataFrame, embeddings: np.ndarray, neighbors: Neighbors, t
 def _verified(
     embeddings: np.ndarray, thumbs: np.ndarray, nearest: Neighbors, rank: np.ndarray
 ) -> tuple[Candidates, np.ndarray]:
-    """The pairs of contents that are worth it, and the agreement of each: of pixels, with borders or without, or of
-    embeddings."""
+    """The pairs of contents that are worth it, and each one's agreement: of pixels, framed or not, or of embeddings."""
     from curate.find.borders import without_borders
     from curate.find.candidates import best_of_each, find_candidates
     from curate.find.verify import agreements, agreements_of_embeddings, look_alikes, sure_cosine

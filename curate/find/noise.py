@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 if TYPE_CHECKING:
     import torch
@@ -39,11 +38,10 @@ class Said:
     labeller: np.ndarray  # (M,) number: a person, or a source that may be better or worse than another
 
 
-def said_once(y: np.ndarray, sources: np.ndarray | pd.Series | None = None) -> Said:
-    """One label for each sample, -1 for none; `sources` names where each comes from (its split)."""
+def said_once(y: np.ndarray) -> Said:
+    """One label for each sample, (N,) class numbers, -1 for none; all from one labeller."""
     row = np.flatnonzero(y >= 0)
-    names = np.zeros(len(y)) if sources is None else np.asarray(sources)
-    return Said(row, y[row], pd.factorize(names[row], use_na_sentinel=False)[0])
+    return Said(row, y[row], np.zeros(len(row), np.int64))
 
 
 def said_together(said: Said, y: np.ndarray) -> Said:
@@ -71,46 +69,71 @@ def fit_noise(scores: np.ndarray, said: Said) -> tuple[np.ndarray, np.ndarray]:
     """
     import torch
 
-    n_classes = scores.shape[1]
-    rows, of_vote = np.unique(said.row, return_inverse=True)
-    z, at, of = torch.from_numpy(scores).double(), torch.from_numpy(rows), torch.from_numpy(of_vote)
-    label, who = torch.from_numpy(said.label), torch.from_numpy(said.labeller)
-    is_right = torch.nn.functional.one_hot(label, n_classes).bool()
-    itself = torch.diag(torch.full((n_classes,), torch.inf, dtype=torch.float64))
-
-    def free(*shape: int, start: float = 0.0, fitted: bool = True) -> torch.Tensor:
-        return torch.full(shape, start, dtype=torch.float64, requires_grad=fitted)
-
-    height, round_off, unlike = free(start=1.0), free(start=2.0), free()  # unlike: what others were found to share
-    bias, right, table = free(n_classes), free(n_classes, start=3.0), free(n_classes, n_classes)
-    mix = free(n_classes, n_classes, fitted=n_classes <= MOST_MIXED)
-    skill = free(int(who.max()) + 1 if len(who) else 1)
-    parameters = [p for p in (height, round_off, unlike, bias, right, table, mix, skill) if p.requires_grad]
-
-    def view(some: torch.Tensor) -> torch.Tensor:  # (n, C) log P(class | pixels)
-        g = torch.log(torch.nn.functional.softplus(round_off.exp() * some) + TINY)
-        return (height.exp() * g + g @ mix + bias).log_softmax(dim=1)
-
-    def evidence(seen: torch.Tensor) -> torch.Tensor:  # (n, C) log P(all that was said | class, pixels)
-        lure = (SHARED + SURE * unlike) * seen
-        others = torch.log(lure.exp() @ (table - itself).exp().T + TINY)
-        lure, others = lure.index_select(0, of), others.index_select(0, of)
-        true = right + lure + skill.index_select(0, who)[:, None]
-        told = torch.where(is_right, true, table.T.index_select(0, label) + lure.gather(1, label[:, None]))
-        return torch.zeros_like(seen).index_add(0, of, told - torch.logaddexp(true, others))
-
-    def loss() -> torch.Tensor:
-        seen = view(z[at])
-        drawn = (height - 1, round_off - 2, bias, right - right.mean(), table, mix, skill, unlike / 2**0.5)
-        prior = PRIOR * torch.stack([part.square().sum() for part in drawn]).sum()
-        return (prior - (seen + evidence(seen)).logsumexp(dim=1).sum()) / max(len(at), 1)
-
-    _minimise(loss, parameters)
+    model, z = _Model(scores, said), torch.from_numpy(scores).double()
+    _minimise(model.loss, model.fitted)
     with torch.no_grad():
-        seen = view(z)
+        seen = model.view(z)
         judged = seen.clone()
-        judged[at] += evidence(seen[at])
-        return tuple(np.asarray(p.softmax(dim=1).float().numpy()) for p in (seen, judged))  # type: ignore[return-value]
+        judged[model.rows] += model.evidence(seen[model.rows])
+    by_pixels, by_all = (np.asarray(log.softmax(dim=1).float().numpy()) for log in (seen, judged))
+    return by_pixels, by_all
+
+
+class _Model:
+    """The parameters of view and labellers, float64, and what they say of the scores and labels that were given."""
+
+    def __init__(self, scores: np.ndarray, said: Said) -> None:
+        import torch
+
+        n = scores.shape[1]
+        rows, of = np.unique(said.row, return_inverse=True)
+        self.rows, self.of = torch.from_numpy(rows), torch.from_numpy(of)  # samples with labels; of which each label is
+        self.scores = torch.from_numpy(scores).double()[self.rows]
+        self.label, self.labeller = torch.from_numpy(said.label), torch.from_numpy(said.labeller)
+        self.is_right = torch.nn.functional.one_hot(self.label, n).bool()
+        self.itself = torch.diag(torch.full((n,), torch.inf, dtype=torch.float64))
+        self.height, self.round_off = _free(start=1.0), _free(start=2.0)  # log a, log k
+        self.unlike = _free()  # how many `SURE` the shared view is from `SHARED`
+        self.bias, self.right, self.table = _free(n), _free(n, start=3.0), _free(n, n)
+        self.mix = _free(n, n, fitted=n <= MOST_MIXED)
+        self.skill = _free(int(said.labeller.max(initial=0)) + 1)
+        parameters = (self.height, self.round_off, self.unlike, self.bias, self.right, self.table, self.mix, self.skill)
+        self.fitted = [parameter for parameter in parameters if parameter.requires_grad]
+
+    def view(self, scores: torch.Tensor) -> torch.Tensor:
+        """(n, C) log P(class | pixels) of (n, C) scores."""
+        import torch
+
+        g = torch.log(torch.nn.functional.softplus(self.round_off.exp() * scores) + TINY)
+        return (self.height.exp() * g + g @ self.mix + self.bias).log_softmax(dim=1)
+
+    def evidence(self, seen: torch.Tensor) -> torch.Tensor:
+        """(n, C) log P(all that was said | class, pixels) of the samples with labels, from their views."""
+        import torch
+
+        lure = (SHARED + SURE * self.unlike) * seen
+        others = torch.log(lure.exp() @ (self.table - self.itself).exp().T + TINY)
+        lure, others = lure.index_select(0, self.of), others.index_select(0, self.of)
+        right = self.right + lure + self.skill.index_select(0, self.labeller)[:, None]
+        wrong = self.table.T.index_select(0, self.label) + lure.gather(1, self.label[:, None])
+        told = torch.where(self.is_right, right, wrong) - torch.logaddexp(right, others)
+        return torch.zeros_like(seen).index_add(0, self.of, told)
+
+    def loss(self) -> torch.Tensor:
+        """Mean of -log P(what was said) over the samples with labels, and the priors."""
+        import torch
+
+        seen = self.view(self.scores)
+        apart = (self.height - 1, self.round_off - 2, self.unlike / 2**0.5, self.right - self.right.mean())
+        drawn = (*apart, self.bias, self.table, self.mix, self.skill)
+        prior = PRIOR * torch.stack([part.square().sum() for part in drawn]).sum()
+        return (prior - (seen + self.evidence(seen)).logsumexp(dim=1).sum()) / max(len(self.rows), 1)
+
+
+def _free(*shape: int, start: float = 0.0, fitted: bool = True) -> torch.Tensor:
+    import torch
+
+    return torch.full(shape, start, dtype=torch.float64, requires_grad=fitted)
 
 
 def _minimise(loss: Callable[[], torch.Tensor], parameters: list[torch.Tensor]) -> None:

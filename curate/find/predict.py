@@ -3,8 +3,7 @@
 The probe is kernel ridge regression on one-hot labels. A Gaussian kernel compares embeddings with landmark
 samples (Nyström features; Williams and Seeger 2000); what the ridge would say of a sample without it and its
 duplicates follows in closed form from the one fit to all (the jackknife of linear smoothers; Allen 1974,
-Cook 1977), so no fold is trained. Scores become
-probabilities by `curate.find.noise`.
+Cook 1977), so no fold is trained. Scores become probabilities by `curate.find.noise`.
 """
 
 from __future__ import annotations
@@ -106,7 +105,7 @@ def from_trainer(
 
 
 def _judged(classes: np.ndarray, scores: np.ndarray, y: np.ndarray, said: Said) -> Prediction:
-    """What probe and people say together.
+    """What probe and people say together: (N, C) left-out `scores`, (N,) classes in force `y`, and all that was said.
 
     Do people who agree err apart, so that their agreement is strong evidence, or together (a rule misread, a label
     copied), so that it is one label? The labels can't tell, and it is between the two: the geometric mean of both.

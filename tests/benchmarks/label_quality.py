@@ -21,14 +21,13 @@ import pandas as pd
 from cleanlab import Datalab
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
+from duplicate_quality import embed
+from loop import calibration_error
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import cross_val_predict
 
-from curate.config import EmbedOptions
-from curate.embed.look import resized
-from curate.embed.models import load_embedder
 from curate.find.label import find_label
 from curate.find.predict import Prediction, predict
 from curate.ingest.annotators import crowdlab, majority
@@ -140,11 +139,9 @@ def datalab(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.
 
 def judged(table: pd.DataFrame, wrong: np.ndarray) -> dict[str, Any]:
     probability = table["label_probability"].to_numpy()
-    bins = (probability * 10).astype(int).clip(0, 9)
-    gaps = [abs((probability - wrong)[bins == b].mean()) * (bins == b).mean() for b in np.unique(bins)]
     return {
         **ranked(table["label_score"].to_numpy(), wrong),
-        "ECE": round(float(sum(gaps)), 3),
+        "ECE": round(calibration_error(pd.Series(probability), pd.Series(wrong), bins=10), 3),
         "estimated/true": round(probability.sum() / wrong.sum(), 2),
         "F1": f1(table["is_label_issue"].to_numpy(), wrong),
     }
@@ -169,13 +166,10 @@ def embedded(data: Path, out: Path) -> tuple[pd.DataFrame, np.ndarray]:
     file = out / f"labels-{data.name}-{SIZE}.npy"
     if not file.exists():
         out.mkdir(parents=True, exist_ok=True)
-        embedder, parts = load_embedder(EmbedOptions(image_size=SIZE), []), []
         with tarfile.open(data / "images.tar") as archive:
-            for start in range(0, len(truth), 256):
-                files = [archive.extractfile(name) for name in truth["image"][start : start + 256]]
-                opened = [np.asarray(Image.open(file).convert("RGB")) for file in files if file]
-                parts.append(embedder.embed(np.stack([resized(picture, SIZE) for picture in opened])))
-        np.save(file, np.concatenate(parts).astype(np.float16))
+            opened = [archive.extractfile(name) for name in truth["image"]]
+            pictures = [np.asarray(Image.open(file).convert("RGB")) for file in opened if file]
+        np.save(file, embed(pictures, SIZE))
     return truth, np.load(file)
 
 
