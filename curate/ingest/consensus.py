@@ -129,6 +129,13 @@ def arbiter_rules(annotations: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataF
     return verdicts
 
 
+def without_overruled(annotations: pd.DataFrame) -> pd.DataFrame:
+    """The annotations less what others said of a sample on which the arbiter ruled."""
+    is_ruling = annotations["annotator"] == ARBITER
+    ruled = annotations.loc[is_ruling, "sample_id"]
+    return annotations[is_ruling | ~annotations["sample_id"].isin(ruled)]
+
+
 def describe(annotations: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     """Verdicts as a table CONSENSUS: with how many people labelled each sample and how far they agree."""
     chosen = verdicts["label"].reindex(annotations["sample_id"]).to_numpy() == annotations["label"].to_numpy()

@@ -180,12 +180,14 @@ def add_prediction(workspace: Workspace, facts: Facts, options: FindOptions, spl
 
 
 def _all_said(workspace: Workspace, samples: pd.DataFrame) -> pd.DataFrame:
-    """row of `samples`, label, labeller: each annotator's word; elsewhere the source's, whose splits may differ."""
+    """row of `samples`, label, labeller: each annotator's word, or the arbiter's; elsewhere that of the split."""
+    from curate.ingest.consensus import without_overruled
+
     given = samples.assign(row=np.arange(len(samples)), labeller="split " + samples["split"].fillna(""))
     given = given.loc[samples["label"].notna(), ["row", "label", "labeller", "sample_id"]]
     if not _is_annotated(workspace):
         return given.drop(columns="sample_id")
-    votes = workspace.read("annotations").merge(given[["row", "sample_id"]], on="sample_id")
+    votes = without_overruled(workspace.read("annotations")).merge(given[["row", "sample_id"]], on="sample_id")
     votes["labeller"] = "annotator " + votes["annotator"]
     said = pd.concat([votes, given[~given["sample_id"].isin(votes["sample_id"])]], ignore_index=True)
     return said[["row", "label", "labeller"]]

@@ -6,7 +6,7 @@ import pytest
 
 from curate.ingest import consensus as module
 from curate.ingest.annotations import read_annotations
-from curate.ingest.consensus import arbitration_queue, majority
+from curate.ingest.consensus import arbitration_queue, majority, without_overruled
 from curate.schema import validate
 
 
@@ -95,6 +95,11 @@ def test_the_arbiter_has_the_last_word_even_alone_or_against_all(said):
     table = validate("consensus", majority(votes))
     assert table["label"].tolist() == ["dog", "bee"] and table["consensus_score"].tolist() == [1, 1]
     assert table["agreement"].tolist() == pytest.approx([1 / 3, 1])
+
+
+def test_what_an_arbiter_overruled_counts_no_more(said):
+    left = without_overruled(said("1 ann cat", "1 bob cat", "1 arbiter dog", "2 ann bee", "2 bob cat"))
+    assert left[["sample_id", "annotator"]].values.tolist() == [["1", "arbiter"], ["2", "ann"], ["2", "bob"]]
 
 
 def test_the_queue_holds_conflicts_open_ones_first_and_the_least_certain_first_of_all(said, sources):
