@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class Look:
 
     row: Row
     thumb: np.ndarray | None = None  # (32, 32, 3) uint8
-    pixels: np.ndarray | None = None  # (S, S, 3) uint8, yet to be embedded
+    pixels: np.ndarray | None = None  # (S, S, 3) uint8, or smaller, yet to be embedded
     embedding: np.ndarray | None = None  # (d,) float
 
     def embedded(self, embedding: np.ndarray) -> Look:
@@ -70,7 +70,7 @@ def look_at(file: File, *, image_size: int, max_pixels: int, recall: Callable[[R
 
     Parameters
     ----------
-    image_size : side of the pixels to be embedded
+    image_size : side of the pixels to be embedded; what is smaller is kept as it is, for `squared`
     max_pixels : larger images are refused
     recall : told the row so far, answers with what is known of the same content, which is then not decoded
     """
@@ -91,16 +91,30 @@ def look_at(file: File, *, image_size: int, max_pixels: int, recall: Callable[[R
     except DecodeError as error:
         return Look({**row, "status": error.status, "error": str(error)})
     row |= {**measure(image), "status": "ok"}
-    return Look(row, resized(image.rgb, THUMB), resized(image.rgb, image_size))
+    is_small = max(image.rgb.shape[:2]) < image_size  # those of one shape are enlarged together
+    return Look(row, resized(image.rgb, THUMB), image.rgb if is_small else resized(image.rgb, image_size))
 
 
 def resized(rgb: np.ndarray, side: int) -> np.ndarray:
-    """Squeeze or stretch (H, W, 3) uint8 to a square, by antialiased bicubic as Pillow does, in a third of its time."""
-    if rgb.shape[:2] == (side, side):
+    """Squeeze or stretch (..., H, W, 3) uint8 to squares by antialiased bicubic: Pillow's, in a third of its time.
+
+    Many small pictures of one shape at once take a fifth of the time of each alone; the pixels are the same.
+    """
+    if rgb.shape[-3:-1] == (side, side):
         return rgb
-    planes = torch.from_numpy(rgb).permute(2, 0, 1)[None]
-    square = nn.functional.interpolate(planes, (side, side), mode="bicubic", antialias=True)
-    return square[0].permute(1, 2, 0).contiguous().numpy()
+    planes = torch.from_numpy(rgb.reshape(-1, *rgb.shape[-3:])).permute(0, 3, 1, 2)
+    squares = nn.functional.interpolate(planes, (side, side), mode="bicubic", antialias=True)
+    return squares.permute(0, 2, 3, 1).contiguous().numpy().reshape(*rgb.shape[:-3], side, side, 3)
+
+
+def squared(pictures: Sequence[np.ndarray], side: int) -> np.ndarray:
+    """(n, side, side, 3) uint8 of n pictures (H, W, 3) uint8, those of one shape resized together."""
+    squares = np.empty((len(pictures), side, side, 3), np.uint8)
+    shapes = np.array([picture.shape[:2] for picture in pictures]).reshape(-1, 2)
+    for shape in np.unique(shapes, axis=0):
+        same = np.flatnonzero((shapes == shape).all(axis=1)).tolist()
+        squares[same] = resized(np.stack([pictures[i] for i in same]), side)
+    return squares
 
 
 def _refused(sample_id: str, error: OSError) -> Row:

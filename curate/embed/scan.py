@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from curate.config import EmbedOptions
-from curate.embed.look import File, Look, Row, look_at, look_from_outside
+from curate.embed.look import File, Look, Row, look_at, look_from_outside, squared
 from curate.embed.models import Embedder
 from curate.embed.store import NO_PLACE, THUMB, Store
 from curate.engine import Engine, LocalEngine
@@ -122,7 +122,7 @@ class ShardWork:
         size, limit = self.embedder.image_size, self.options.max_pixels
         looks = [look_at(file, image_size=size, max_pixels=limit, recall=self.memory.recall) for file in files]
         pixels = [look.pixels for look in looks if look.pixels is not None]
-        embeddings = iter(self.embedder.embed(np.stack(pixels)) if pixels else ())
+        embeddings = iter(self.embedder.embed(squared(pixels, size)) if pixels else ())
         return [look if look.pixels is None else look.embedded(next(embeddings)) for look in looks]
 
     def keep(self, looks: list[Look]) -> None:

@@ -26,6 +26,7 @@ PRIOR = 1.0  # pseudo-observations: weak beside a hundred labels per class, deci
 SHARED, SURE = 0.2, 0.03  # what people share of the probe's view, and how sure that is; see docs/find-label.md
 MOST_MIXED = 256  # classes; beyond, C × C weights would cost more than they bring
 ITERATIONS = 300
+HISTORY = 1 << 22  # numbers that L-BFGS may remember: all steps of a few classes, twenty and more of many
 TINY = 1e-9
 
 
@@ -137,10 +138,12 @@ def _free(*shape: int, start: float = 0.0, fitted: bool = True) -> torch.Tensor:
 
 
 def _minimise(loss: Callable[[], torch.Tensor], parameters: list[torch.Tensor]) -> None:
+    """Bring `loss` to its minimum. The valley is long and flat, so all the curvature that was met is remembered."""
     import torch
 
+    history = max(20, min(ITERATIONS, HISTORY // sum(parameter.numel() for parameter in parameters)))
     optimizer = torch.optim.LBFGS(
-        parameters, max_iter=ITERATIONS, history_size=20, tolerance_change=1e-8, line_search_fn="strong_wolfe"
+        parameters, max_iter=ITERATIONS, history_size=history, tolerance_change=1e-8, line_search_fn="strong_wolfe"
     )
 
     def closure() -> torch.Tensor:

@@ -149,9 +149,10 @@ def _directions(embeddings: np.ndarray) -> torch.Tensor:
     """(N, d) float32 unit vectors from the mean."""
     import torch
 
-    rows = torch.from_numpy(embeddings.astype(np.float32)).to("cuda" if torch.cuda.is_available() else "cpu")
+    rows = torch.from_numpy(np.array(embeddings)).to("cuda" if torch.cuda.is_available() else "cpu").float()
     rows -= rows.mean(dim=0)
-    return torch.nn.functional.normalize(rows)
+    rows /= rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    return rows
 
 
 def _kernel_features(rows: torch.Tensor, keys: np.ndarray) -> torch.Tensor:

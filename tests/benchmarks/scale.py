@@ -45,7 +45,7 @@ def main() -> None:
     table = pd.DataFrame(rows)
     print("\n" + table.to_string(index=False))
     if len(table) > 1:
-        print(f"slope of log cpu on log N: {_slope(table['n'], table['cpu']):.2f}")
+        print(f"slope of log cpu on log N: {slope(table['n'], table['cpu']):.2f}")
 
 
 def measured(n: int, dim: int) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def synthetic(n: int, dim: int, *, classes: int = 10, seed: int = 0) -> dict[str
     return {"samples": conform("samples", table), "embeddings": embeddings, "thumbs": thumbs}
 
 
-def _slope(n: pd.Series, seconds: pd.Series) -> float:
+def slope(n: pd.Series, seconds: pd.Series) -> float:
     return float(np.polyfit(np.log(n), np.log(seconds), 1)[0])
 
 

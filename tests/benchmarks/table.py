@@ -11,6 +11,7 @@ as it is measured, and all of it at the end.
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -25,8 +26,10 @@ import outlier_quality
 import pandas as pd
 import peers
 import quality_vs_cleanvision
+import scale
 
 PEERS = ("fastdup==2.54", "cleanvision==0.3.7", "imagededup==0.3.3.post2")
+SCALES = (10_000, 30_000, 100_000)  # samples; more by scale.py
 FACES = "skimage/data/lfw_subset.npy"  # comes with imagededup's dependencies
 
 
@@ -121,13 +124,32 @@ def quality(place: SimpleNamespace) -> pd.DataFrame:
 
 def speed(place: SimpleNamespace) -> pd.DataFrame:
     """In a process of its own: what a child takes at its peak counts from what its parent holds."""
+    found = []
+    tasks = {"small": "10,000 images", "photos": "2,560 photographs", "sixfold": "60,000 images"}
     with tempfile.TemporaryDirectory() as scratch:
-        command = [sys.executable, peers.__file__, "small", "--peers", place.peers, "--csv", f"{scratch}/table.csv"]
-        subprocess.run(command, check=True, stdout=sys.stderr)
-        table = pd.read_csv(f"{scratch}/table.csv", index_col="what")
-    long = table[["seconds", "cpu", "peak GiB"]].stack().rename("figure").reset_index()
-    long.columns = ["who", "measure", "figure"]
-    return long.assign(task="10,000 images, all of it", figure=long["figure"].map("{:.2f}".format))
+        for what, task in tasks.items():
+            command = [sys.executable, peers.__file__, what, "--peers", place.peers, "--csv", f"{scratch}/table.csv"]
+            subprocess.run(command, check=True, stdout=sys.stderr)
+            table = pd.read_csv(f"{scratch}/table.csv", index_col="what")
+            long = table[["seconds", "cpu", "peak GiB"]].stack().rename("figure").reset_index()
+            long.columns = ["who", "measure", "figure"]
+            found.append(long.assign(task=f"{task}, all of it", figure=long["figure"].map("{:.2f}".format)))
+    return pd.concat(found)
+
+
+def growth(place: SimpleNamespace) -> pd.DataFrame:
+    """The finders alone, on synthetic samples."""
+    rows = []
+    for n in SCALES:
+        command = [sys.executable, scale.__file__, str(n), "--one"]
+        told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+        rows.append(json.loads(told))
+    table = pd.DataFrame(rows)
+    long = table.set_index("n")[["cpu", "rss GiB", "recall"]].stack().rename("figure").reset_index()
+    long.columns = ["task", "measure", "figure"]
+    slope = {"task": "slope", "measure": "log cpu on log N", "figure": f"{scale.slope(table['n'], table['cpu']):.2f}"}
+    long["task"] = long["task"].map("{:,} synthetic samples".format)
+    return pd.concat([long, pd.DataFrame([slope])]).assign(who="curate")
 
 
 def whole_loop(place: SimpleNamespace) -> pd.DataFrame:
@@ -142,6 +164,7 @@ PARTS: dict[str, Callable[[SimpleNamespace], pd.DataFrame]] = {
     "outliers": outliers,
     "quality": quality,
     "speed": speed,
+    "growth": growth,
     "loop": whole_loop,
 }
 

@@ -32,10 +32,17 @@ def both(name: str, images: np.ndarray, size: int = 64) -> list[np.ndarray]:
     return [embedder.embed(images) for embedder in each]
 
 
-def test_openvino_gives_the_embeddings_of_torch() -> None:
+def test_openvino_gives_the_embeddings_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_choose_dtype", lambda device: torch.float32)
     torchs, openvinos = both(DEFAULT, pictures(11))
     assert (torchs * openvinos).sum(axis=1).min() > 0.99999
     np.testing.assert_allclose(openvinos, torchs, atol=1e-4)
+
+
+def test_half_precision_of_both_is_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_choose_dtype", lambda device: torch.bfloat16)
+    torchs, openvinos = both(DEFAULT, pictures(11))
+    assert (torchs * openvinos).sum(axis=1).min() > 0.99
 
 
 def test_networks_without_stage_pooling_agree_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from embed_samples import encoded, picture
 from PIL import Image
 
-from curate.embed.look import File, Look, Row, look_at, look_from_outside, resized
+from curate.embed.look import File, Look, Row, look_at, look_from_outside, resized, squared
 
 
 def look(path: Path, *, image_size: int = 48, max_pixels: int = 10**6) -> Look:
@@ -97,3 +97,9 @@ def test_resizing_is_pillows_antialiased_bicubic() -> None:
         image = picture(width=width, height=height)
         expected = np.asarray(image.resize((side, side), Image.Resampling.BICUBIC)).astype(int)
         assert np.abs(resized(np.array(image), side) - expected).max() <= 1
+
+
+def test_pictures_of_all_shapes_become_squares_as_each_would_alone() -> None:
+    shapes = ((32, 32), (20, 30), (32, 32), (48, 48), (20, 30), (30, 20))
+    pictures = [np.array(picture(width=width, height=height, seed=i)) for i, (height, width) in enumerate(shapes)]
+    np.testing.assert_array_equal(squared(pictures, 48), np.stack([resized(each, 48) for each in pictures]))
