@@ -1,9 +1,9 @@
 """Embeddings and labels → out-of-sample class probabilities, from a probe that takes seconds.
 
-The probe is kernel ridge regression on one-hot labels. A Gaussian kernel compares embeddings with landmark
-samples (Nyström features; Williams and Seeger 2000); what the ridge would say of a sample without it and its
-duplicates follows in closed form from the one fit to all (the jackknife of linear smoothers; Allen 1974,
-Cook 1977), so no fold is trained. Scores become probabilities by `curate.find.noise`.
+The probe is kernel ridge regression on one-hot labels, or on the shares of what several people said. A Gaussian
+kernel compares embeddings with landmark samples (Nyström features; Williams and Seeger 2000); what the ridge would
+say of a sample without it and its duplicates follows in closed form from the one fit to all (the jackknife of linear
+smoothers; Allen 1974, Cook 1977), so no fold is trained. Scores become probabilities by `curate.find.noise`.
 """
 
 from __future__ import annotations
@@ -78,9 +78,10 @@ def predict(
     y, classes = _encode(labels)
     if (n := len(np.unique(np.asarray(groups)[y >= 0]))) < 2:
         raise NotEnoughData(f"{n} labelled group of samples", "two or more", "label more images")
+    told = said_once(y) if said is None else _numbers(said, classes)
     features = _kernel_features(_directions(embeddings), _content_keys(embeddings, options.seed))
-    scores = _left_out_scores(features, y, np.asarray(groups), len(classes))
-    return _judged(classes, scores, y, said_once(y) if said is None else _numbers(said, classes))
+    scores = _left_out_scores(features, _shares(told, len(y), len(classes)), np.asarray(groups))
+    return _judged(classes, scores, y, told)
 
 
 def from_trainer(
@@ -122,6 +123,16 @@ def _numbers(said: pd.DataFrame, classes: np.ndarray) -> Said:
     label = pd.Categorical(said["label"], categories=list(classes)).codes.astype(np.int64)
     known = label >= 0
     return Said(said["row"].to_numpy()[known], label[known], pd.factorize(said["labeller"][known])[0])
+
+
+def _shares(said: Said, n: int, n_classes: int) -> np.ndarray:
+    """(N, C) float32 share of a sample's labels that name each class; 0 throughout where nothing was said.
+
+    What several people said tells a probe more than the one label in force: a tie stays a tie.
+    """
+    shares = np.zeros((n, n_classes), np.float32)
+    np.add.at(shares, (said.row, said.label), 1)
+    return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1)
 
 
 def _encode(labels: pd.Series) -> tuple[np.ndarray, np.ndarray]:
@@ -172,15 +183,16 @@ def _kernel_features(rows: torch.Tensor, keys: np.ndarray) -> torch.Tensor:
     return features
 
 
-def _left_out_scores(features: torch.Tensor, y: np.ndarray, groups: np.ndarray, n_classes: int) -> np.ndarray:
+def _left_out_scores(features: torch.Tensor, shares: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """(N, C) scores of each sample by the ridge without its group; by the ridge with the least squared error.
 
-    The (N, m) features are overwritten: beside them nothing as large is held.
+    The targets are the (N, C) `shares`, as `_shares` gives them. The (N, m) features are overwritten: beside them
+    nothing as large is held.
     """
     import torch
 
-    known = torch.from_numpy(y >= 0).to(features.device)
-    targets = torch.eye(n_classes, device=features.device)[torch.from_numpy(np.maximum(y, 0)).to(features.device)]
+    targets = torch.from_numpy(shares).to(features.device)
+    known = targets.any(dim=1)
     share = targets[known].mean(dim=0)
     targets = torch.where(known[:, None], targets - share, 0)
     gram = torch.zeros(features.shape[1], features.shape[1], device=features.device)

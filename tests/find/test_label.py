@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from curate.errors import NotEnoughData
 from curate.find.label import expected_f1_cut, find_label
 from curate.find.noise import Said, fit_noise, said_once
-from curate.find.predict import _judged, _left_out_scores, _shared_groups, predict
+from curate.find.predict import _judged, _left_out_scores, _shared_groups, _shares, predict
 from curate.schema import validate_issues
 
 
@@ -117,7 +117,7 @@ def test_leaving_a_group_out_in_closed_form_equals_fitting_without_it():
     groups = np.concatenate([np.arange(20), np.repeat(np.arange(20, 30), 2), np.full(20, 30)])
     y = rng.integers(0, 3, 60)
     y[[5, 21]] = -1
-    ours = _left_out_scores(torch.tensor(features), y, groups, 3)
+    ours = _left_out_scores(torch.tensor(features), _shares(said_once(y), len(y), 3), groups)
     targets = np.eye(3)[np.maximum(y, 0)] - np.eye(3)[y[y >= 0]].mean(axis=0)
     known, errors = y >= 0, []
     for ridge in (0.3, 1.0, 3.0, 10.0):
@@ -130,6 +130,12 @@ def test_leaving_a_group_out_in_closed_form_equals_fitting_without_it():
         errors.append(np.abs(theirs + np.eye(3)[y[known]].mean(axis=0) - ours).max())
     assert min(errors) < 1e-4
     assert [len(rows) for rows in _shared_groups(groups)] == [2] * 10 + [20]
+
+
+def test_a_tie_of_two_people_stays_a_tie():
+    said = Said(np.array([0, 0, 1, 1, 1, 3]), np.array([0, 2, 1, 1, 2, 0]), np.array([0, 1, 0, 1, 2, 0]))
+    expected = [[0.5, 0, 0.5], [0, 2 / 3, 1 / 3], [0, 0, 0], [1, 0, 0]]
+    np.testing.assert_allclose(_shares(said, 4, 3), expected, rtol=1e-6)
 
 
 def test_the_cut_has_the_largest_expected_f1_and_never_flags_all_of_what_cannot_be_told_apart():
