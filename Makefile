@@ -32,11 +32,17 @@ $(MONGOD): $(STAMP)
 demo: $(STAMP)  ## the whole loop on planted defects, in ./curate-demo
 	$(BIN)/curate demo curate-demo
 
-test: $(STAMP)  ## the default tests, two at a time
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+# The browser's library has ended a process in which many other tests had run: it gets one of its own.
+APP_TESTS := tests/review/test_app.py
+APP_KILL_TESTS := tests/review/test_app_kill.py
+
+test: $(STAMP)  ## the default tests, two at a time, then those of the App
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore $(APP_TESTS)
+	$(BIN)/python -m pytest $(APP_TESTS)
 
 test-slow: $(STAMP)  ## the slow tests: kill tests, scale, real images
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --ignore $(APP_KILL_TESTS)
+	$(BIN)/python -m pytest -m slow $(APP_KILL_TESTS)
 
 docs: $(STAMP)  ## write the generated pages of docs/
 	$(BIN)/python docs/generate.py
