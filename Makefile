@@ -32,17 +32,11 @@ $(MONGOD): $(STAMP)
 demo: $(STAMP)  ## the whole loop on planted defects, in ./curate-demo
 	$(BIN)/curate demo curate-demo
 
-# The browser's library has ended a process in which many other tests had run: it gets one of its own.
-BROWSER_TESTS := tests/report/test_browser.py tests/review/test_page.py tests/review/test_app.py
-APP_KILL_TESTS := tests/review/test_app_kill.py
-
-test: $(STAMP)  ## the default tests, two at a time, then those that open a browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(BROWSER_TESTS:%=--ignore %)
-	$(BIN)/python -m pytest $(BROWSER_TESTS)
+test: $(STAMP)  ## the default tests, two at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(STAMP)  ## the slow tests: kill tests, scale, real images
-	$(BIN)/python -m pytest -m slow --ignore $(APP_KILL_TESTS)
-	$(BIN)/python -m pytest -m slow $(APP_KILL_TESTS)
+	$(BIN)/python -m pytest -m slow
 
 docs: $(STAMP)  ## write the generated pages of docs/
 	$(BIN)/python docs/generate.py

@@ -10,6 +10,7 @@ import importlib.util
 import logging
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
 
@@ -99,7 +100,11 @@ def on_openvino(network: Whole, shape: tuple[int, ...], dtype: torch.dtype, lane
         "NUM_STREAMS": lanes,
         "INFERENCE_PRECISION_HINT": str(dtype).removeprefix("torch.").replace("float32", "f32").replace("bfloat", "bf"),
     }
-    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    # In a thread of its own: on some processors OpenVINO gives the thread that compiles a stack for signals, and takes
+    # it away with the network. When two networks go in another order than they came, the thread is left with a stack
+    # that is gone, and dies of the next signal: a Ctrl-C, or the end of a child.
+    with ThreadPoolExecutor(1) as thread:
+        compiled = thread.submit(openvino.Core().compile_model, model, "CPU", settings).result()
     requests: SimpleQueue[Any] = SimpleQueue()
     for _ in range(lanes):
         requests.put(compiled.create_infer_request())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -54,6 +56,23 @@ def test_networks_without_stage_pooling_agree_too(monkeypatch: pytest.MonkeyPatc
 def seeded(name: str) -> torch.nn.Module:
     torch.manual_seed(0)
     return create_backbone(name, pretrained=False)
+
+
+def test_networks_that_come_and_go_in_any_order_leave_signals_be() -> None:
+    script = """
+import os, signal, torch
+from curate.embed.models import Embedder
+got = []
+signal.signal(signal.SIGUSR1, lambda *_: got.append(1))
+make = lambda: Embedder("tf_efficientnet_lite0", 64, device=torch.device("cpu"), batch_size=2, backend="openvino")
+first, second = make(), make()
+del first
+del second
+os.kill(os.getpid(), signal.SIGUSR1)
+assert got
+"""
+    done = subprocess.run([sys.executable, "-X", "faulthandler", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.returncode}: {done.stderr}"
 
 
 def test_converting_a_network_asks_nothing_of_the_internet(monkeypatch: pytest.MonkeyPatch) -> None:
