@@ -27,10 +27,11 @@ import pandas as pd
 import peers
 import quality_vs_cleanvision
 import scale
+import skimage
 
 PEERS = ("fastdup==2.54", "cleanvision==0.3.7", "imagededup==0.3.3.post2")
 SCALES = (10_000, 30_000, 100_000)  # samples; more by scale.py
-FACES = "skimage/data/lfw_subset.npy"  # comes with imagededup's dependencies
+FACES = Path(skimage.__file__).parent / "data" / "lfw_subset.npy"  # the wheel comes with FiftyOne
 
 
 def main() -> None:
@@ -103,8 +104,7 @@ def copies(place: SimpleNamespace) -> pd.DataFrame:
 
 
 def outliers(place: SimpleNamespace) -> pd.DataFrame:
-    faces = next(Path(place.peers).parents[1].rglob(FACES))
-    table = outlier_quality.table(outlier_quality.embeddings_of_all(place.out, faces)).set_index("mix")
+    table = outlier_quality.table(outlier_quality.embeddings_of_all(place.out, FACES)).set_index("mix")
     scores = table[[*(f"{k} neighbours" for k in outlier_quality.COUNTS), "outlier", "isolation_forest"]]
     long = scores.rename(columns={"outlier": "curate"}).stack().rename("figure").reset_index()
     long.columns = ["task", "who", "figure"]
