@@ -1,10 +1,11 @@
 """How well duplicates are found, on real images. Run: python tests/benchmarks/duplicate_quality.py near|copies
 
 near    recall of the test-train pairs that people judged the same shot, among the first pairs returned, for
-        several input sizes of the embedder, beside plain cosine
+        several input sizes of the embedder, beside plain cosine (what FiftyOne's Brain and SelfClean rank by)
 copies  recall of copies that users meet, made from photographs, at one false pair in about 10,000 images,
-        beside plain cosine and, with `--peers PYTHON` of an environment that has it, imagededup's hashes
+        beside plain cosine
 
+`--peers PYTHON`, of an environment that has them, brings imagededup's hashes to both, and fastdup to the first.
 Reads the bench beside the checkout. Truth is used for scoring alone.
 """
 
@@ -30,7 +31,7 @@ from curate.embed.look import resized
 from curate.embed.models import load_embedder
 from curate.embed.store import THUMB
 from curate.find.near_duplicate import duplicate_pairs
-from curate.find.neighbors import nearest
+from curate.find.neighbors import Neighbors, nearest
 
 BENCH = Path(__file__).parents[3] / "shared" / "bench"
 BUDGETS = (300, 1000, 3000)
@@ -44,6 +45,12 @@ pictures = [pictures[f"arr_{i}"] for i in range(len(pictures.files))]
 hashes = {name: [hasher.encode_image(image_array=p) for p in pictures] for name, hasher in hashers.items()}
 json.dump(hashes, open(sys.argv[1] + "/hashes.json", "w"))
 """
+FASTDUP = """
+import sys, fastdup
+made = fastdup.create(work_dir=sys.argv[1] + "/made", input_dir=sys.argv[1] + "/images")
+made.run(overwrite=True, num_threads=2)
+made.similarity()[["filename_from", "filename_to", "distance"]].to_csv(sys.argv[1] + "/pairs.csv", index=False)
+"""
 HASHES = ("PHash", "DHash", "AHash", "WHash")
 
 
@@ -51,16 +58,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("near", "copies"))
     parser.add_argument("--sizes", type=int, nargs="+", default=[96, 128, 160, 224])
-    parser.add_argument("--peers", help="a Python that has imagededup 0.3.3")
+    parser.add_argument("--peers", help="a Python that has imagededup 0.3.3 and fastdup 2.54")
     given = parser.parse_args()
-    table = near_table(given.sizes) if given.what == "near" else copies_table(given.peers)
+    table = near_table(given.sizes, given.peers) if given.what == "near" else copies_table(given.peers)
     print(table.to_string(float_format="{:.2f}".format))
 
 
 # ---- near pairs that people judged -----------------------------------------------------------------
 
 
-def near_table(sizes: list[int]) -> pd.DataFrame:
+def near_table(sizes: list[int], peers: str | None) -> pd.DataFrame:
     folder = BENCH / "cifar10n-dev"
     samples = pd.read_csv(folder / "samples.csv").rename(columns={"image": "sample_id"})
     truth = pd.read_csv(folder / "truth_near_duplicates.csv").query("between == 'test-train' and judgment == 'near'")
@@ -74,6 +81,11 @@ def near_table(sizes: list[int]) -> pd.DataFrame:
         pairs = compare(samples, pictures, size)
         rows[f"curate, {size} px"] = recalls(pairs, wanted)
         rows[f"cosine, {size} px"] = recalls(pairs.attrs["by_cosine"], wanted)
+    if peers:
+        signs = hash_signs({"all": pictures}, peers)["PHash"]["all"]
+        unit = signs.astype(np.float32) / signs.shape[1] ** 0.5
+        rows["imagededup PHash"] = recalls(by_neighbors(samples, nearest(unit, NEIGHBORS)), wanted)
+        rows["fastdup"] = recalls(by_fastdup(samples, files, peers), wanted)
     return pd.DataFrame(rows, index=list(BUDGETS)).T
 
 
@@ -83,17 +95,35 @@ def compare(samples: pd.DataFrame, pictures: list[np.ndarray], size: int) -> pd.
     neighbors = nearest(embeddings, NEIGHBORS)
     thumbs = np.stack([resized(picture, THUMB) for picture in pictures])
     pairs = duplicate_pairs(samples, embeddings, neighbors, thumbs)
-    pairs.attrs["by_cosine"] = by_cosine(samples, neighbors.D, neighbors.I)
+    pairs.attrs["by_cosine"] = by_neighbors(samples, neighbors)
     return pairs
 
 
-def by_cosine(samples: pd.DataFrame, D: np.ndarray, I: np.ndarray) -> pd.DataFrame:  # noqa: E741
-    a, b = np.repeat(np.arange(len(I)), I.shape[1]), I.ravel()
-    pairs = pd.DataFrame({"a": np.minimum(a, b), "b": np.maximum(a, b), "similarity": D.ravel()})
-    pairs = pairs.drop_duplicates(["a", "b"]).sort_values("similarity", ascending=False, kind="stable")
+def by_neighbors(samples: pd.DataFrame, found: Neighbors) -> pd.DataFrame:
+    """Neighbours as pairs, nearest first."""
+    return in_order(samples, np.repeat(np.arange(len(found.I)), found.I.shape[1]), found.I.ravel(), found.D.ravel())
+
+
+def in_order(samples: pd.DataFrame, a: np.ndarray, b: np.ndarray, similarity: np.ndarray) -> pd.DataFrame:
+    """Pairs of rows, each once, most similar first, with the names and splits of their samples."""
+    pairs = pd.DataFrame({"a": np.minimum(a, b), "b": np.maximum(a, b), "similarity": similarity})
+    pairs = pairs.sort_values("similarity", ascending=False, kind="stable").drop_duplicates(["a", "b"])
     ids, splits = samples["sample_id"].to_numpy(), samples["split"].to_numpy()
     pairs["between"] = np.where(splits[pairs["a"]] != splits[pairs["b"]], "test-train", "same")
     return pairs.assign(sample_id_a=ids[pairs["a"]], sample_id_b=ids[pairs["b"]])
+
+
+def by_fastdup(samples: pd.DataFrame, files: dict[str, bytes], peers: str) -> pd.DataFrame:
+    """Its pairs by its defaults, most similar first."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "images").mkdir()
+        for name in samples["sample_id"]:
+            (Path(folder) / "images" / Path(name).name).write_bytes(files[name])
+        subprocess.run([peers, "-c", FASTDUP, folder], check=True, stdout=subprocess.DEVNULL)
+        found = pd.read_csv(Path(folder) / "pairs.csv")
+    row = {Path(name).name: number for number, name in enumerate(samples["sample_id"])}
+    a, b = (found[side].map(lambda path: row[Path(path).name]).to_numpy() for side in ("filename_from", "filename_to"))
+    return in_order(samples, a, b, found["distance"].to_numpy())  # which is the cosine
 
 
 def recalls(pairs: pd.DataFrame, wanted: set[frozenset[str]]) -> list[float]:

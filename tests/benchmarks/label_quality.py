@@ -1,16 +1,15 @@
 """How well label errors are found and several people's labels joined. Run: python tests/benchmarks/label_quality.py
 
 Prints two tables. Label errors, for one annotator, the worst of three and their majority: cleanlab's recipe (5-fold
-logistic regression, self-confidence), the best for F1 of cleanlab's filters, Datalab on features alone, and curate,
-with the clean labels of the test split and without. Consensus, for two and three annotators: accuracy, and how well
-what is still wrong is found. Everything on the same embeddings. `--data` names a folder made like `cifar10n-dev`.
+logistic regression, self-confidence), the best for F1 of cleanlab's filters, Datalab on features alone, SelfClean, and
+curate, with the clean labels of the test split and without. Consensus, for two and three annotators: accuracy, and how
+well what is still wrong is found. Everything on the same embeddings. `--data` names a folder made like `cifar10n-dev`;
+Datalab and SelfClean run where `--datalab` and `--selfclean` name a Python that has them (tests/benchmarks/table.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import tarfile
 import time
 from pathlib import Path
@@ -18,10 +17,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from cleanlab import Datalab
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
 from duplicate_quality import embed
+from embedding_peers import datalab, selfclean
 from loop import calibration_error
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
@@ -41,12 +40,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=BENCH, help="images.tar, annotations.csv, truth_labels.csv")
     parser.add_argument("--out", type=Path, default=Path(".bench"), help="keeps the embeddings")
+    parser.add_argument("--datalab", help="a Python that has cleanlab[datalab]")
+    parser.add_argument("--selfclean", help="a Python that has selfclean; its licence allows no commercial use")
     given = parser.parse_args()
-    for table in tables(given.data, given.out):
+    for table in tables(given.data, given.out, datalab_python=given.datalab, selfclean_python=given.selfclean):
         print(table.to_string(na_rep="", index=False))
 
 
-def tables(data: Path, out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tables(
+    data: Path, out: Path, *, datalab_python: str | None = None, selfclean_python: str | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Label errors, and consensus: a row for each set of labels and each way."""
     samples, embeddings = embedded(data, out)
     people = pd.read_csv(data / "annotations.csv").pivot(index="image", columns="annotator", values="label")
@@ -54,7 +57,9 @@ def tables(data: Path, out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     people, truth = people.loc[samples["image"][train]], samples["label"].to_numpy(str)
     rows = []
     for name, labels in label_sets(people.to_numpy(str), truth[train]).items():
-        rows += [{"labels": name} | row for row in errors(embeddings, train, truth, labels)]
+        found = errors(embeddings, train, truth, labels)
+        found += of_peers(embeddings[train], labels, labels != truth[train], datalab_python, selfclean_python)
+        rows += [{"labels": name} | row for row in found]
     agreed = [row for n in (2, 3) for row in consensus(embeddings, train, truth, people.iloc[:, :n])]
     return pd.DataFrame(rows), pd.DataFrame(agreed)
 
@@ -79,9 +84,6 @@ def errors(embeddings: np.ndarray, train: np.ndarray, truth: np.ndarray, labels:
     flags = {f: find_label_issues(numbers, probabilities, filter_by=f, n_jobs=1) for f in FILTERS}
     best = max(FILTERS, key=lambda f: f1(flags[f], wrong))
     rows.append({"by": f"cleanlab's filter {best}", "F1": f1(flags[best], wrong)})
-    with contextlib.suppress(ImportError):  # Datalab needs `cleanlab[datalab]`
-        (score, flag), seconds = timed(lambda: datalab(embeddings[train], labels))
-        rows.append({"by": "Datalab, features only", **ranked(score, wrong), "F1": f1(flag, wrong), "s": seconds})
     for by, among in (("curate, train alone", train), ("curate", np.ones(len(train), bool))):
         known = truth.copy()
         known[train] = labels
@@ -89,6 +91,23 @@ def errors(embeddings: np.ndarray, train: np.ndarray, truth: np.ndarray, labels:
         table, seconds = timed(lambda a=among, k=known, s=said: ours(embeddings[a], k[a], s)[1])  # type: ignore[misc]
         table = table[train[among]]
         rows.append({"by": by, **judged(table, wrong), "s": seconds})
+    return rows
+
+
+def of_peers(
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    wrong: np.ndarray,
+    datalab_python: str | None,
+    selfclean_python: str | None,
+) -> list[dict[str, Any]]:
+    rows = []
+    if datalab_python:
+        (score, flag), seconds = timed(lambda: datalab(datalab_python, embeddings, labels))
+        rows.append({"by": "Datalab, features only", **ranked(score, wrong), "F1": f1(flag, wrong), "s": seconds})
+    if selfclean_python:
+        score, seconds = timed(lambda: selfclean(selfclean_python, "LABEL_ERRORS", embeddings, labels))
+        rows.append({"by": "SelfClean", **ranked(score, wrong), "s": seconds})
     return rows
 
 
@@ -127,14 +146,6 @@ def ours(embeddings: np.ndarray, labels: np.ndarray, said: pd.DataFrame) -> tupl
 def cleanlab_recipe(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
     model = LogisticRegression(max_iter=400)
     return timed(lambda: cross_val_predict(model, embeddings.astype(np.float32), labels, cv=5, method="predict_proba"))
-
-
-def datalab(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    with contextlib.redirect_stdout(io.StringIO()):
-        lab = Datalab({"label": labels}, label_name="label", verbosity=0)
-        lab.find_issues(features=embeddings.astype(np.float32), issue_types={"label": {}})
-    found = lab.get_issues("label")
-    return found["label_score"].to_numpy(), found["is_label_issue"].to_numpy()
 
 
 def judged(table: pd.DataFrame, wrong: np.ndarray) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 Mixes handwritten digits (scikit-learn), faces, crops of photographs and drawings into the 10,000 CIFAR images of the
 bench, and one class into another; FILE is `skimage/data/lfw_subset.npy` of the scikit-image wheel.
-Prints AUROC / average precision of each score, what is flagged, and seconds. The mean
-distance to the 10 and to the 500 nearest of all samples stands beside ours for comparison.
+Prints AUROC / average precision of each score, what is flagged, and seconds. Beside ours stand the mean distance to
+the 10 and to the 500 nearest of all samples and, where `--selfclean` names a Python that has it, SelfClean.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from embedding_peers import selfclean
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_digits
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -38,17 +39,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(".bench"), help="keeps the embeddings")
     parser.add_argument("--faces", type=Path, required=True, help="(200, 25, 25) grey, the first hundred are faces")
     parser.add_argument("--times", type=int, default=0, help="instead, time the finder on this many samples")
+    parser.add_argument("--selfclean", help="a Python that has selfclean; its licence allows no commercial use")
     given = parser.parse_args()
     embedded = embeddings_of_all(given.out, given.faces)
     if given.times:
         print(time_of(embedded["bench"], given.times))
         return
-    print(table(embedded).to_string(index=False))
+    print(table(embedded, given.selfclean).to_string(index=False))
 
 
-def table(embedded: dict[str, np.ndarray]) -> pd.DataFrame:
+def table(embedded: dict[str, np.ndarray], selfclean_python: str | None = None) -> pd.DataFrame:
     """One row for each mix."""
-    return pd.DataFrame([score(name, base, intruders) for name, base, intruders in mixes(embedded)])
+    return pd.DataFrame([score(*mix, selfclean_python) for mix in mixes(embedded)])
 
 
 def mixes(embedded: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
@@ -79,7 +81,7 @@ def mixes(embedded: dict[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, np
     yield "digits: 30 crops, 30 CIFAR", embedded["digits"], np.concatenate([some("crops", 30), some("frog", 30)])
 
 
-def score(name: str, base: np.ndarray, intruders: np.ndarray) -> dict[str, object]:
+def score(name: str, base: np.ndarray, intruders: np.ndarray, selfclean_python: str | None) -> dict[str, object]:
     embeddings = np.concatenate([base, intruders])
     truth = np.arange(len(embeddings)) >= len(base)
     neighbors = nearest(embeddings, 500)
@@ -87,6 +89,9 @@ def score(name: str, base: np.ndarray, intruders: np.ndarray) -> dict[str, objec
     row: dict[str, object] = {"mix": name}
     for k in COUNTS:
         row[f"{k} neighbours"] = _quality(truth, 1 - neighbors.D[:, :k].mean(axis=1))
+    if selfclean_python:
+        theirs = selfclean(selfclean_python, "OFF_TOPIC_SAMPLES", embeddings, np.zeros(len(embeddings)))
+        row["SelfClean"] = _quality(truth, 1 - theirs)
     row |= {column.removesuffix("_score"): _quality(truth, 1 - found[column]) for column in SCORES}
     flagged = found["is_outlier_issue"].to_numpy()
     row["flagged right"], row["wrong"] = int((flagged & truth).sum()), int((flagged & ~truth).sum())

@@ -5,10 +5,11 @@
     python tests/benchmarks/peers.py photos                2,560 photographs: 256, ten times under other names
 
 The peers are imported by `--peers PYTHON`, an environment with fastdup 2.54, cleanvision 0.3.7 and imagededup 0.3.3;
-without it only curate runs. imagededup's CNN, beside the photographs alone, runs with untrained weights, which it
-would else download: it takes the same time, and what it finds is not looked at. Runs take turns (`--runs 3`); the table
-gives the median of the wall clock, the processor time and the peak memory of each, and how many times faster curate
-is. The machine should have nothing else to do.
+without it only curate runs. Beside the photographs, imagededup's CNN embeds and FiftyOne's Brain (of curate's own extra
+`review`) finds near duplicates among these embeddings: with CleanVision before them, what people do in sequence. The
+CNN runs with untrained weights, as it would else download its own: it takes the same time, and what is found is not
+looked at. Runs take turns (`--runs 3`); the table gives the median of the wall clock, the processor time and the peak
+memory of each, and how many times faster curate is. The machine should have nothing else to do.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 BENCH = ROOT.parent / "shared" / "bench"
-NAMES = ("curate", "fastdup", "cleanvision", "imagededup CNN")
+SEQUENCE = ("cleanvision", "imagededup CNN", "FiftyOne Brain")
+NAMES = ("curate", "fastdup", *SEQUENCE)
+WITHOUT_SEARCH = NAMES[:3]  # the sequence stands beside photographs alone
 
 FASTDUP = """
 import sys, fastdup
@@ -44,14 +47,28 @@ if __name__ == "__main__":
     Imagelab(data_path=sys.argv[1]).find_issues(n_jobs=2)
 """
 IMAGEDEDUP = """
-import sys
+import sys, numpy as np
 from torchvision import models
 made = models.mobilenet_v3_small
 models.mobilenet_v3_small = lambda weights=None: made(weights=None)
 from imagededup.methods import CNN
 if __name__ == "__main__":
-    cnn = CNN()
-    cnn.find_duplicates(encoding_map=cnn.encode_images(image_dir=sys.argv[1]))
+    np.savez(sys.argv[2], **CNN().encode_images(image_dir=sys.argv[1]))
+"""
+BRAIN = """
+import os, sys, tempfile, numpy as np
+from pathlib import Path
+from curate.review.mongo import Mongo, find_mongod
+os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
+with tempfile.TemporaryDirectory() as folder:
+    mongo = Mongo(find_mongod(), Path(folder) / "db").start()
+    os.environ["FIFTYONE_DATABASE_URI"] = mongo.uri
+    import fiftyone as fo, fiftyone.brain as fob
+    dataset = fo.Dataset.from_images_dir(sys.argv[1])
+    of = np.load(sys.argv[2])
+    rows = np.stack([of[Path(path).name].ravel() for path in dataset.values("filepath")])
+    fob.compute_near_duplicates(dataset, embeddings=rows)
+    mongo.stop()
 """
 
 
@@ -68,7 +85,7 @@ def main() -> None:
         source = given.keep or Path(scratch) / "data"
         if not (source / "samples.csv").exists():
             {"small": small, "sixfold": sixfold, "photos": photos}[given.what](source)
-        only = given.only or (NAMES if given.what == "photos" else NAMES[:3])  # all pairs of 60,000 take it hours
+        only = given.only or (NAMES if given.what == "photos" else WITHOUT_SEARCH)
         table = measured(source, Path(scratch) / "out", given.peers, only=only, runs=given.runs)
         print(f"{len(list((source / 'images').iterdir())):,} images, {os.cpu_count()} cores")
         print(table.to_string(float_format="{:,.2f}".format))
@@ -98,7 +115,8 @@ def commands(source: Path, out: Path, peers: str | None) -> dict[str, list[str]]
         "curate": ingest,
         "fastdup": [peers, "-c", FASTDUP, str(source / "images"), str(out)],
         "cleanvision": [peers, "-c", CLEANVISION, str(source / "images"), str(out)],
-        "imagededup CNN": [peers, "-c", IMAGEDEDUP, str(source / "images")],
+        "imagededup CNN": [peers, "-c", IMAGEDEDUP, str(source / "images"), str(source / "embeddings.npz")],
+        "FiftyOne Brain": [sys.executable, "-c", BRAIN, str(source / "images"), str(source / "embeddings.npz")],
     }
 
 

@@ -1,11 +1,12 @@
 """Every task beside its peers, measured in one run, as one table. Run: make bench
 
-    python tests/benchmarks/table.py                       everything: about an hour on two cores
+    python tests/benchmarks/table.py                       everything: about 40 minutes on two cores
     python tests/benchmarks/table.py pairs outliers        some of it
 
-Reads the bench beside the checkout; truth is used for scoring alone. fastdup, CleanVision and imagededup run in an
-environment of their own, made once under --out; cleanlab and FAISS are curate's own dependencies. Prints each part
-as it is measured, and all of it at the end.
+Reads the bench beside the checkout; truth is used for scoring alone. fastdup, CleanVision, imagededup and Datalab run
+in an environment of their own, made once under --out; cleanlab, FAISS and FiftyOne's Brain come with curate. SelfClean
+is run with --noncommercial alone: its licence (CC BY-NC 4.0) allows no other use. Prints each part as it is measured,
+and all of it at the end.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ import scale
 import skimage
 
 PEERS = ("fastdup==2.54", "cleanvision==0.3.7", "imagededup==0.3.3.post2")
+DATALAB = (
+    "cleanlab[datalab]==2.9.0",
+    "datasets==3.6.0",
+    "pyarrow==19.0.1",
+)  # later ones want another NumPy than fastdup
+SELFCLEAN = ("selfclean==0.0.39", "loguru", "einops", "torchmetrics", "SciencePlots", "torchinfo", "seaborn")
 SCALES = (10_000, 30_000, 100_000)  # samples; more by scale.py
 FACES = Path(skimage.__file__).parent / "data" / "lfw_subset.npy"  # the wheel comes with FiftyOne
 
@@ -38,10 +45,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)}")
     parser.add_argument("--out", type=Path, default=Path(".bench"), help="keeps what is made once")
+    parser.add_argument("--noncommercial", action="store_true", help="install and run SelfClean too")
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    place = SimpleNamespace(out=given.out, peers=peers_python(given.out / "peers"))
+    python = peers_python(given.out / "peers", given.noncommercial)
+    place = SimpleNamespace(out=given.out, peers=python, selfclean=python if given.noncommercial else None)
     tables = []
     for part in given.parts:
         rows = PARTS[part](place).assign(part=part)
@@ -60,13 +69,17 @@ def by_who(rows: pd.DataFrame) -> str:
     return pd.DataFrame(lines).to_string(index=False)
 
 
-def peers_python(folder: Path) -> str:
-    """The interpreter of the peers' environment, which is made where there is none."""
-    python = folder / "bin" / "python"
-    if not (folder / "made").exists():
+def peers_python(folder: Path, noncommercial: bool = False) -> str:
+    """The interpreter of the peers' environment, which is made where there is none, or not this one."""
+    python, made = folder / "bin" / "python", folder / "made"
+    wanted = [[*PEERS, *DATALAB], [*SELFCLEAN[1:]] if noncommercial else []]
+    if not made.exists() or made.read_text() != json.dumps(wanted):
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEERS], check=True)
-        (folder / "made").touch()
+        pip = [str(python), "-m", "pip", "install", "--quiet"]
+        subprocess.run([*pip, *wanted[0], *wanted[1]], check=True)
+        if noncommercial:  # without all that it names: among it an old transformers, and tools of its developers
+            subprocess.run([*pip, "--no-deps", SELFCLEAN[0]], check=True)
+        made.write_text(json.dumps(wanted))
     return str(python)
 
 
@@ -74,21 +87,23 @@ def peers_python(folder: Path) -> str:
 
 
 def labels(place: SimpleNamespace) -> pd.DataFrame:
-    errors, agreed = label_quality.tables(label_quality.BENCH, place.out)
+    errors, agreed = label_quality.tables(
+        label_quality.BENCH, place.out, datalab_python=place.peers, selfclean_python=place.selfclean
+    )
     found = [
         errors.rename(columns={"labels": "task"}),
         agreed.assign(task=agreed["people"].astype(str) + " annotators"),
     ]
     long = pd.concat([table.drop(columns="people", errors="ignore").melt(["task", "by"]) for table in found])
     long = long.rename(columns={"variable": "measure", "value": "figure"}).dropna(subset="figure")
-    return long.assign(who=long["by"].replace("ours, with the test split", "curate"))
+    return long.assign(who=long["by"])
 
 
 def pairs(place: SimpleNamespace) -> pd.DataFrame:
-    table = duplicate_quality.near_table([96])
+    table = duplicate_quality.near_table([96], place.peers)
     long = table.rename(index=lambda name: name.split(",")[0]).stack().rename("figure").reset_index()
     long.columns = ["who", "measure", "figure"]
-    return long.assign(
+    return long.replace({"who": {"cosine": "cosine (FiftyOne Brain, SelfClean)"}}).assign(
         task="117 judged test-train pairs",
         measure="recall among the first " + long["measure"].map("{:,}".format),
         figure=long["figure"].map("{:.3f}".format),
@@ -104,8 +119,10 @@ def copies(place: SimpleNamespace) -> pd.DataFrame:
 
 
 def outliers(place: SimpleNamespace) -> pd.DataFrame:
-    table = outlier_quality.table(outlier_quality.embeddings_of_all(place.out, FACES)).set_index("mix")
-    scores = table[[*(f"{k} neighbours" for k in outlier_quality.COUNTS), "outlier", "isolation_forest"]]
+    embedded = outlier_quality.embeddings_of_all(place.out, FACES)
+    table = outlier_quality.table(embedded, place.selfclean).set_index("mix")
+    others = [*(f"{k} neighbours" for k in outlier_quality.COUNTS), *(["SelfClean"] if place.selfclean else [])]
+    scores = table[["outlier", *others, "isolation_forest"]]
     long = scores.rename(columns={"outlier": "curate"}).stack().rename("figure").reset_index()
     long.columns = ["task", "who", "figure"]
     return long.assign(measure="AUROC / AP")
@@ -134,6 +151,10 @@ def speed(place: SimpleNamespace) -> pd.DataFrame:
             long = table[["seconds", "cpu", "peak GiB"]].stack().rename("figure").reset_index()
             long.columns = ["who", "measure", "figure"]
             found.append(long.assign(task=f"{task}, all of it", figure=long["figure"].map("{:.2f}".format)))
+            if what == "photos":
+                together = table.loc[list(peers.SEQUENCE), "seconds"].sum()
+                row = {"who": ", ".join(peers.SEQUENCE), "measure": "seconds in sequence", "figure": f"{together:.2f}"}
+                found.append(pd.DataFrame([row]).assign(task=f"{task}, all of it"))
     return pd.concat(found)
 
 
