@@ -13,7 +13,7 @@ as both find the same pictures hard and mistake them for the same classes. All o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ PRIOR = 1.0  # pseudo-observations: weak beside a hundred labels per class, deci
 SHARED, SURE = 0.2, 0.03  # what people share of the probe's view, and how sure that is; see docs/find-label.md
 MOST_MIXED = 256  # classes; beyond, C × C weights would cost more than they bring
 ITERATIONS = 300
+BLOCK = 1 << 18  # numbers, samples by classes, held at once of each step of the model
 HISTORY = 1 << 22  # numbers that L-BFGS may remember: all steps of a few classes, twenty and more of many
 TINY = 1e-9
 
@@ -70,14 +71,15 @@ def fit_noise(scores: np.ndarray, said: Said) -> tuple[np.ndarray, np.ndarray]:
     """
     import torch
 
-    model, z = _Model(scores, said), torch.from_numpy(scores).double()
-    _minimise(model.loss, model.fitted)
+    model = _Model(scores, said)
+    _minimise(model.losses, model.fitted)
     with torch.no_grad():
-        seen = model.view(z)
-        judged = seen.clone()
-        judged[model.rows] += model.evidence(seen[model.rows])
-    by_pixels, by_all = (np.asarray(log.softmax(dim=1).float().numpy()) for log in (seen, judged))
-    return by_pixels, by_all
+        blocks = torch.from_numpy(scores).split(model.block)
+        by_pixels = torch.cat([model.view(block.double()).exp().float() for block in blocks])
+        by_all = by_pixels.clone()
+        for rows, told in model.judged():
+            by_all[rows] = told.softmax(dim=1).float()
+    return np.asarray(by_pixels.numpy()), np.asarray(by_all.numpy())
 
 
 class _Model:
@@ -86,12 +88,12 @@ class _Model:
     def __init__(self, scores: np.ndarray, said: Said) -> None:
         import torch
 
-        n = scores.shape[1]
-        rows, of = np.unique(said.row, return_inverse=True)
-        self.rows, self.of = torch.from_numpy(rows), torch.from_numpy(of)  # samples with labels; of which each label is
-        self.scores = torch.from_numpy(scores).double()[self.rows]
-        self.label, self.labeller = torch.from_numpy(said.label), torch.from_numpy(said.labeller)
-        self.is_right = torch.nn.functional.one_hot(self.label, n).bool()
+        n, order = scores.shape[1], np.argsort(said.row, kind="stable")
+        rows, of = np.unique(said.row[order], return_inverse=True)
+        self.block = max(1, BLOCK // n)
+        self.rows, self.scores = torch.from_numpy(rows), torch.from_numpy(scores[rows])  # of the samples with labels
+        self.of = torch.from_numpy(of)  # which of these each label is of, ascending
+        self.label, self.labeller = torch.from_numpy(said.label[order]), torch.from_numpy(said.labeller[order])
         self.itself = torch.diag(torch.full((n,), torch.inf, dtype=torch.float64))
         self.height, self.round_off = _free(start=1.0), _free(start=2.0)  # log a, log k
         self.unlike = _free()  # how many `SURE` the shared view is from `SHARED`
@@ -108,27 +110,40 @@ class _Model:
         g = torch.log(torch.nn.functional.softplus(self.round_off.exp() * scores) + TINY)
         return (self.height.exp() * g + g @ self.mix + self.bias).log_softmax(dim=1)
 
-    def evidence(self, seen: torch.Tensor) -> torch.Tensor:
-        """(n, C) log P(all that was said | class, pixels) of the samples with labels, from their views."""
+    def evidence(self, seen: torch.Tensor, of: torch.Tensor, label: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+        """(n, C) log P(all that was said | class, pixels) of n samples, from their views and their labels.
+
+        The (m,) labels are `label`, of samples `of` among the n, said `by` these labellers.
+        """
         import torch
 
         lure = (SHARED + SURE * self.unlike) * seen
         others = torch.log(lure.exp() @ (self.table - self.itself).exp().T + TINY)
-        lure, others = lure.index_select(0, self.of), others.index_select(0, self.of)
-        right = self.right + lure + self.skill.index_select(0, self.labeller)[:, None]
-        wrong = self.table.T.index_select(0, self.label) + lure.gather(1, self.label[:, None])
-        told = torch.where(self.is_right, right, wrong) - torch.logaddexp(right, others)
-        return torch.zeros_like(seen).index_add(0, self.of, told)
+        lure, others, label = lure.index_select(0, of), others.index_select(0, of), label[:, None]
+        right = self.right + lure + self.skill.index_select(0, by)[:, None]
+        wrong = self.table.T.index_select(0, label[:, 0]) + lure.gather(1, label)
+        told = wrong.scatter(1, label, right.gather(1, label)) - torch.logaddexp(right, others)
+        return torch.zeros_like(seen).index_add(0, of, told)
 
-    def loss(self) -> torch.Tensor:
-        """Mean of -log P(what was said) over the samples with labels, and the priors."""
+    def judged(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Rows of samples with labels, block by block, and their (n, C) log P(class, what was said | pixels)."""
+        starts = range(0, len(self.rows), self.block)
+        ends = np.searchsorted(self.of.numpy(), [start + self.block for start in starts])
+        for start, first, end in zip(starts, [0, *ends], ends, strict=False):
+            seen = self.view(self.scores[start : start + self.block].double())
+            labels = self.of[first:end] - start, self.label[first:end], self.labeller[first:end]
+            yield self.rows[start : start + self.block], seen + self.evidence(seen, *labels)
+
+    def losses(self) -> Iterator[torch.Tensor]:
+        """Parts of the mean of -log P(what was said) over the samples with labels, and the priors."""
         import torch
 
-        seen = self.view(self.scores)
+        n = max(len(self.rows), 1)
         apart = (self.height - 1, self.round_off - 2, self.unlike / 2**0.5, self.right - self.right.mean())
         drawn = (*apart, self.bias, self.table, self.mix, self.skill)
-        prior = PRIOR * torch.stack([part.square().sum() for part in drawn]).sum()
-        return (prior - (seen + self.evidence(seen)).logsumexp(dim=1).sum()) / max(len(self.rows), 1)
+        yield PRIOR * torch.stack([part.square().sum() for part in drawn]).sum() / n
+        for _, told in self.judged():
+            yield -told.logsumexp(dim=1).sum() / n
 
 
 def _free(*shape: int, start: float = 0.0, fitted: bool = True) -> torch.Tensor:
@@ -137,8 +152,11 @@ def _free(*shape: int, start: float = 0.0, fitted: bool = True) -> torch.Tensor:
     return torch.full(shape, start, dtype=torch.float64, requires_grad=fitted)
 
 
-def _minimise(loss: Callable[[], torch.Tensor], parameters: list[torch.Tensor]) -> None:
-    """Bring `loss` to its minimum. The valley is long and flat, so all the curvature that was met is remembered."""
+def _minimise(losses: Callable[[], Iterable[torch.Tensor]], parameters: list[torch.Tensor]) -> None:
+    """Bring the sum of `losses` to its minimum, holding what the gradient needs of one at a time.
+
+    The valley is long and flat, so all the curvature that was met is remembered.
+    """
     import torch
 
     history = max(20, min(ITERATIONS, HISTORY // sum(parameter.numel() for parameter in parameters)))
@@ -148,8 +166,10 @@ def _minimise(loss: Callable[[], torch.Tensor], parameters: list[torch.Tensor]) 
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        value = loss()
-        value.backward()
-        return value
+        total = torch.zeros((), dtype=torch.float64)
+        for loss in losses():
+            loss.backward()
+            total += loss.detach()
+        return total
 
     optimizer.step(closure)
