@@ -9,7 +9,9 @@ smoothers; Allen 1974, Cook 1977), so no fold is trained. Scores become probabil
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 LANDMARKS = 1536  # samples that the kernel compares with; cost grows with its square
 RIDGES = (0.3, 1.0, 3.0, 10.0)  # candidates, chosen by the squared error of the left-out scores
 JITTER = 1e-6  # of the kernel's largest eigenvalue, about; added to its diagonal, because landmarks may coincide
-BLOCK = 8192  # rows of features made at once
+BLOCK = 8192  # rows of features held at once
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ def predict(
     if (n := len(np.unique(np.asarray(groups)[y >= 0]))) < 2:
         raise NotEnoughData(f"{n} labelled group of samples", "two or more", "label more images")
     told = said_once(y) if said is None else _numbers(said, classes)
-    features = _kernel_features(_directions(embeddings), _content_keys(embeddings, options.seed))
-    scores = _left_out_scores(features, _shares(told, len(y), len(classes)), np.asarray(groups))
+    kernel = fit_kernel(embeddings, _content_keys(embeddings, options.seed))
+    scores = _left_out_scores(kernel, _shares(told, len(y), len(classes)), np.asarray(groups))
     return _judged(classes, scores, y, told)
 
 
@@ -149,7 +151,7 @@ def _encode(labels: pd.Series) -> tuple[np.ndarray, np.ndarray]:
 def _content_keys(embeddings: np.ndarray, seed: int) -> np.ndarray:
     """(N,) uint64 that look random and depend on nothing but the embedding and the seed."""
     salt = str(seed).encode()
-    rows = np.ascontiguousarray(embeddings.astype(np.float16))
+    rows = np.ascontiguousarray(embeddings.astype(np.float16, copy=False))
     digests = [hashlib.blake2b(row.tobytes(), digest_size=8, key=salt).digest() for row in rows]
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
@@ -157,70 +159,97 @@ def _content_keys(embeddings: np.ndarray, seed: int) -> np.ndarray:
 # ---- the probe ---------------------------------------------------------------------------------------------
 
 
-def _directions(embeddings: np.ndarray) -> torch.Tensor:
-    """(N, d) float32 unit vectors from the mean."""
+@dataclass(frozen=True)
+class Kernel:
+    """Features (m) whose inner products approximate a Gaussian kernel of samples, made when they are asked for.
+
+    They are made twice, a block at a time: kept, they would take twice as much memory as the embeddings.
+    """
+
+    embeddings: np.ndarray  # (N, d)
+    mean: torch.Tensor  # (d,)
+    landmarks: torch.Tensor  # (m, d) directions from the mean
+    width: torch.Tensor
+    root: torch.Tensor  # (m, m)
+
+    def __getitem__(self, rows: np.ndarray) -> torch.Tensor:
+        """(n, m) float32 features of these rows."""
+        import torch
+
+        directions = _directions(self.embeddings[rows], self.mean)
+        return torch.exp((directions @ self.landmarks.T - 1) / self.width) @ self.root
+
+    def turned(self, axes: torch.Tensor) -> Kernel:
+        """The same kernel by features along these (m, m) axes."""
+        return replace(self, root=self.root @ axes)
+
+
+def fit_kernel(embeddings: np.ndarray, keys: np.ndarray) -> Kernel:
+    """The kernel of these embeddings, with the landmarks of the smallest (N,) `keys`."""
     import torch
 
-    rows = torch.from_numpy(np.array(embeddings)).to("cuda" if torch.cuda.is_available() else "cpu").float()
-    rows -= rows.mean(dim=0)
-    rows /= rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    return rows
-
-
-def _kernel_features(rows: torch.Tensor, keys: np.ndarray) -> torch.Tensor:
-    """(N, m) float32 features whose inner products approximate a Gaussian kernel of the rows."""
-    import torch
-
-    landmarks = rows[torch.from_numpy(np.argsort(keys, kind="stable")[:LANDMARKS]).to(rows.device)]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    total = sum(embeddings[at : at + BLOCK].sum(axis=0, dtype=np.float64) for at in range(0, len(embeddings), BLOCK))
+    mean = torch.from_numpy(np.asarray(total / len(embeddings), np.float32)).to(device)
+    landmarks = _directions(embeddings[np.argsort(keys, kind="stable")[:LANDMARKS]], mean)
     between = 1 - landmarks @ landmarks.T
     width = between.median().clamp_min(1e-6)  # half the median squared distance of unit vectors
     kernel = torch.exp(-between / width).double()
     kernel.diagonal().add_(JITTER * kernel.sum() / len(kernel))
-    identity = torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
+    identity = torch.eye(len(kernel), dtype=kernel.dtype, device=device)
     root = torch.linalg.solve_triangular(torch.linalg.cholesky(kernel), identity, upper=False).T.float()
-    features = torch.empty(len(rows), len(landmarks), device=rows.device)
-    for start in range(0, len(rows), BLOCK):
-        block = rows[start : start + BLOCK]
-        features[start : start + BLOCK] = torch.exp((block @ landmarks.T - 1) / width) @ root
-    return features
+    return Kernel(embeddings, mean, landmarks, width, root)
 
 
-def _left_out_scores(features: torch.Tensor, shares: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def _directions(embeddings: np.ndarray, mean: torch.Tensor) -> torch.Tensor:
+    """(n, d) float32 unit vectors from the mean."""
+    import torch
+
+    rows = torch.from_numpy(embeddings).to(mean.device).float() - mean
+    rows /= rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    return rows
+
+
+def _left_out_scores(kernel: Kernel, shares: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """(N, C) scores of each sample by the ridge without its group; by the ridge with the least squared error.
 
-    The targets are the (N, C) `shares`, as `_shares` gives them. The (N, m) features are overwritten: beside them
-    nothing as large is held.
+    The targets are the (N, C) `shares`, as `_shares` gives them.
     """
     import torch
 
-    targets = torch.from_numpy(shares).to(features.device)
-    known = targets.any(dim=1)
-    share = targets[known].mean(dim=0)
-    targets = torch.where(known[:, None], targets - share, 0)
-    gram = torch.zeros(features.shape[1], features.shape[1], device=features.device)
-    for rows, told in zip(features.split(BLOCK), known.split(BLOCK), strict=True):
-        labelled = rows[told]
-        gram += labelled.T @ labelled
+    device = kernel.root.device
+    known: np.ndarray = shares.sum(axis=1) > 0
+    share = shares[known].mean(axis=0)
+    targets = np.where(known[:, None], shares - share, np.float32(0))
+    gram, moment = (torch.zeros(len(kernel.root), n, device=device) for n in (len(kernel.root), shares.shape[1]))
+    rows = np.flatnonzero(known)
+    for some in np.split(rows, range(BLOCK, len(rows), BLOCK)):
+        features = kernel[some]
+        gram += features.T @ features
+        moment += features.T @ torch.from_numpy(targets[some]).to(device)
     values, axes = torch.linalg.eigh(gram.double())
-    for rows in features.split(BLOCK):  # the Gram matrix of these is diagonal: one factorisation for all ridges
-        rows[:] = rows @ axes.float()
-    moment = features.T @ targets
-    together = _shared_groups(groups)
-    best, best_error = targets, np.inf
-    for ridge in RIDGES:
-        inverse = 1 / (values.clamp_min(0) + ridge * values.sum() / known.sum()).float()
-        scores = _without_own(features, inverse, moment, targets, known, together)
-        error = float((scores - targets)[known].square().mean())
-        if error < best_error:
-            best, best_error = scores, error
-    return np.asarray((best + share).cpu().numpy(), dtype=np.float32)
+    kernel, moment = kernel.turned(axes.float()), axes.float().T @ moment  # one factorisation for all ridges
+    penalties = [ridge * values.sum() / known.sum() for ridge in RIDGES]
+    inverses = [1 / (values.clamp_min(0) + penalty).float() for penalty in penalties]
+    scores = np.empty((len(RIDGES), *shares.shape), np.float32)
+    for some, together in _blocks_of_groups(groups):
+        features, own = kernel[some], torch.from_numpy(targets[some]).to(device)
+        told = torch.from_numpy(known[some]).to(device)
+        for found, inverse in zip(scores, inverses, strict=True):
+            found[some] = _without_own(features, inverse, moment, own, told, together).cpu().numpy()
+    errors = [float(np.square(found[known] - targets[known]).mean()) for found in scores]
+    return np.asarray(scores[int(np.argmin(errors))] + share, dtype=np.float32)
 
 
-def _shared_groups(groups: np.ndarray) -> list[np.ndarray]:
-    """Rows of each group of two samples or more."""
+def _blocks_of_groups(groups: np.ndarray) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """All rows, about `BLOCK` at a time and no group in two; and the groups of two or more, as places in the block."""
     order = np.argsort(groups, kind="stable")
-    starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order[0]] - 1))
-    return [rows for rows in np.split(order, starts[1:]) if len(rows) > 1]
+    starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order[0]] - 1))  # where each group begins
+    first = np.searchsorted(starts, range(0, len(order), BLOCK))  # of each block, its first group
+    begins = np.unique([*starts[first[first < len(starts)]], len(order)])
+    for begin, end in pairwise(begins):
+        inside = starts[(starts > begin) & (starts < end)] - begin
+        yield order[begin:end], [places for places in np.split(np.arange(end - begin), inside) if len(places) > 1]
 
 
 def _without_own(
@@ -239,7 +268,7 @@ def _without_own(
     import torch
 
     fit = rows @ (inverse[:, None] * moment)
-    leverage = torch.cat([some.square() @ inverse for some in rows.split(BLOCK)])[:, None]
+    leverage = (rows.square() @ inverse)[:, None]
     scores = torch.where(known[:, None], (fit - leverage * targets) / (1 - leverage), fit)
     for group in together:
         at = torch.from_numpy(group).to(rows.device)

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from curate.errors import NotEnoughData
 from curate.find.label import expected_f1_cut, find_label
 from curate.find.noise import Said, fit_noise, said_once
-from curate.find.predict import _judged, _left_out_scores, _shared_groups, _shares, predict
+from curate.find.predict import _blocks_of_groups, _judged, _left_out_scores, _shares, predict
 from curate.schema import validate_issues
 
 
@@ -109,7 +109,20 @@ def test_one_class_is_not_enough():
         predict(np.eye(4), pd.Series(["cat"] * 4), np.arange(4))
 
 
-def test_leaving_a_group_out_in_closed_form_equals_fitting_without_it():
+class Given:
+    """A kernel whose features are given."""
+
+    def __init__(self, features, root):
+        self.features, self.root = features, root
+
+    def __getitem__(self, rows):
+        return self.features[rows] @ self.root
+
+    def turned(self, axes):
+        return Given(self.features, self.root @ axes)
+
+
+def test_leaving_a_group_out_in_closed_form_equals_fitting_without_it(monkeypatch):
     """Against a ridge solved anew for each group: single samples, pairs, an unlabelled member, one large group."""
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
@@ -117,7 +130,8 @@ def test_leaving_a_group_out_in_closed_form_equals_fitting_without_it():
     groups = np.concatenate([np.arange(20), np.repeat(np.arange(20, 30), 2), np.full(20, 30)])
     y = rng.integers(0, 3, 60)
     y[[5, 21]] = -1
-    ours = _left_out_scores(torch.tensor(features), _shares(said_once(y), len(y), 3), groups)
+    monkeypatch.setattr("curate.find.predict.BLOCK", 7)
+    ours = _left_out_scores(Given(torch.tensor(features), torch.eye(8)), _shares(said_once(y), len(y), 3), groups)
     targets = np.eye(3)[np.maximum(y, 0)] - np.eye(3)[y[y >= 0]].mean(axis=0)
     known, errors = y >= 0, []
     for ridge in (0.3, 1.0, 3.0, 10.0):
@@ -129,7 +143,18 @@ def test_leaving_a_group_out_in_closed_form_equals_fitting_without_it():
             theirs[groups == group] = features[groups == group] @ weights
         errors.append(np.abs(theirs + np.eye(3)[y[known]].mean(axis=0) - ours).max())
     assert min(errors) < 1e-4
-    assert [len(rows) for rows in _shared_groups(groups)] == [2] * 10 + [20]
+
+
+def test_blocks_hold_every_row_once_and_no_group_in_two(monkeypatch):
+    monkeypatch.setattr("curate.find.predict.BLOCK", 7)
+    groups = np.concatenate([np.arange(20), np.repeat(np.arange(20, 30), 2), np.full(20, 30)])
+    groups = np.random.default_rng(0).permutation(groups)
+    blocks = list(_blocks_of_groups(groups))
+    assert sorted(np.concatenate([rows for rows, _ in blocks])) == list(range(60))
+    shared = [rows[places] for rows, together in blocks for places in together]
+    assert sorted(len(rows) for rows in shared) == [2] * 10 + [20]
+    assert all(len(set(groups[rows])) == 1 for rows in shared)
+    assert 5 <= len(blocks) <= 8
 
 
 def test_a_tie_of_two_people_stays_a_tie():
@@ -159,6 +184,16 @@ def test_wrong_labels_of_known_rates_are_counted_whoever_made_them():
         assert probability.sum() == pytest.approx(wrong.sum(), rel=off)
         assert expected_calibration_error(probability, wrong) < most
     assert (together.argmax(axis=1) == truth).mean() > (careful == truth).mean() + 0.02
+
+
+def test_fitting_in_blocks_changes_nothing(monkeypatch):
+    scores, truth, rng = seen(600)
+    rows, labels = rng.integers(0, 500, 900), rng.integers(0, 5, 900)  # some with several labels, some with none
+    people = Said(rows, np.where(rng.random(900) < 0.7, truth[rows], labels), rng.integers(0, 3, 900))
+    whole = fit_noise(scores, people)
+    monkeypatch.setattr("curate.find.noise.BLOCK", 5 * 64)
+    for one, other in zip(whole, fit_noise(scores, people), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 def seen(n: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
