@@ -50,8 +50,8 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## every task beside its peers, on real images, as one table: about an hour
-	$(BIN)/python tests/benchmarks/table.py
+bench: $(STAMP) $(MONGOD)  ## every task beside its peers, on real images, as one table: about 40 minutes
+	$(BIN)/python tests/benchmarks/table.py $(BENCH)
 
 clean:  ## remove the virtual environment and caches, never a workspace
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist *.egg-info

@@ -74,7 +74,7 @@ def near_table(sizes: list[int], peers: str | None) -> pd.DataFrame:
     wanted = {frozenset(pair) for pair in zip(truth["image_a"], truth["image_b"], strict=True)}
     with tarfile.open(folder / "images.tar") as archive:
         files = {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}
-    pictures = [np.asarray(Image.open(io.BytesIO(files[name])).convert("RGB")) for name in samples["sample_id"]]
+    pictures = [np.array(Image.open(io.BytesIO(files[name])).convert("RGB")) for name in samples["sample_id"]]
     samples["sha256"] = [hashlib.sha256(files[name]).hexdigest() for name in samples["sample_id"]]
     rows = {}
     for size in sizes:
@@ -155,7 +155,7 @@ def copies_table(peers: str | None) -> pd.DataFrame:
     variants = {"original": photos} | {
         kind: [COPIES[kind](photo, np.random.default_rng(i)) for i, photo in enumerate(photos)] for kind in kinds
     }
-    arrays = {kind: [np.asarray(picture) for picture in pictures] for kind, pictures in variants.items()}
+    arrays = {kind: [np.array(picture) for picture in pictures] for kind, pictures in variants.items()}
     embeddings = {kind: embed(pictures, 224) for kind, pictures in arrays.items()}
     signs = hash_signs(arrays, peers) if peers else {}
     scores: dict[str, list[pd.DataFrame]] = {}

@@ -179,7 +179,7 @@ def embedded(data: Path, out: Path) -> tuple[pd.DataFrame, np.ndarray]:
         out.mkdir(parents=True, exist_ok=True)
         with tarfile.open(data / "images.tar") as archive:
             opened = [archive.extractfile(name) for name in truth["image"]]
-            pictures = [np.asarray(Image.open(file).convert("RGB")) for file in opened if file]
+            pictures = [np.array(Image.open(file).convert("RGB")) for file in opened if file]
         np.save(file, embed(pictures, SIZE))
     return truth, np.load(file)
 

@@ -152,7 +152,7 @@ def digits() -> list[np.ndarray]:
 
 
 def _enlarged(small: np.ndarray) -> list[np.ndarray]:
-    return [np.asarray(Image.fromarray(d).resize((32, 32), Image.Resampling.BICUBIC).convert("RGB")) for d in small]
+    return [np.array(Image.fromarray(d).resize((32, 32), Image.Resampling.BICUBIC).convert("RGB")) for d in small]
 
 
 def crops(side: int = 64) -> list[np.ndarray]:
@@ -163,7 +163,7 @@ def crops(side: int = 64) -> list[np.ndarray]:
             photo = _opened(archive.extractfile(member))  # type: ignore[arg-type]
             top, left = (random.integers(0, size - side + 1) for size in photo.shape[:2])
             piece = Image.fromarray(photo[top : top + side, left : left + side])
-            found.append(np.asarray(piece.resize((32, 32), Image.Resampling.BICUBIC)))
+            found.append(np.array(piece.resize((32, 32), Image.Resampling.BICUBIC)))
     return found
 
 
@@ -174,12 +174,12 @@ def texts() -> list[np.ndarray]:
         for line in range(5):
             words = "".join(random.choice(list("abcdefghij klmnop"), 10))
             ImageDraw.Draw(page).text((2, 2 + 12 * line), words, fill=tuple(random.integers(0, 80, 3).tolist()))
-        found.append(np.asarray(page.resize((32, 32), Image.Resampling.BICUBIC)))
+        found.append(np.array(page.resize((32, 32), Image.Resampling.BICUBIC)))
     return found
 
 
 def _opened(file: io.BufferedReader) -> np.ndarray:
-    return np.asarray(Image.open(file).convert("RGB"))
+    return np.array(Image.open(file).convert("RGB"))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@
 
 Reads the bench beside the checkout; truth is used for scoring alone. fastdup, CleanVision, imagededup and Datalab run
 in an environment of their own, made once under --out; cleanlab, FAISS and FiftyOne's Brain come with curate. SelfClean
-is run with --noncommercial alone: its licence (CC BY-NC 4.0) allows no other use. Prints each part as it is measured,
-and all of it at the end.
+is run with --noncommercial alone (make bench BENCH=--noncommercial): its licence (CC BY-NC 4.0) allows no other use.
+Prints each part as it is measured, and all of it at the end.
 """
 
 from __future__ import annotations
