@@ -51,7 +51,7 @@ lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP) $(MONGOD)  ## every task beside its peers, on real images, as one table: about 40 minutes
+bench: $(STAMP) $(MONGOD)  ## every task beside its peers, on real images, as one table: half an hour
 	$(BIN)/python tests/benchmarks/table.py $(BENCH)
 
 clean:  ## remove the virtual environment and caches, never a workspace

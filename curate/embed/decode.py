@@ -122,7 +122,7 @@ def _reader_for(data: bytes) -> type[ImageFile.ImageFile]:
             return reader
     if any(signature.startswith(data) for signature, _ in READERS):
         raise DecodeError("truncated", f"the file ends after {len(data)} bytes, within its signature")
-    raise DecodeError("not_an_image", f"begins with {str(data[:8])[1:]}; expected {FORMATS}")
+    raise DecodeError("not_an_image", f"begins with {repr(data[:8])[1:]}; expected {FORMATS}")  # no b
 
 
 def _read(image: ImageFile.ImageFile, target: int | None, max_pixels: int) -> Decoded:

@@ -169,8 +169,8 @@ class Kernel:
     embeddings: np.ndarray  # (N, d)
     mean: torch.Tensor  # (d,)
     landmarks: torch.Tensor  # (m, d) directions from the mean
-    width: torch.Tensor
-    root: torch.Tensor  # (m, m)
+    width: torch.Tensor  # () half the median squared distance between landmarks
+    root: torch.Tensor  # (m, m) inverse of the transposed Cholesky factor of the landmarks' kernel, or a rotation of it
 
     def __getitem__(self, rows: np.ndarray) -> torch.Tensor:
         """(n, m) float32 features of these rows."""
@@ -185,7 +185,7 @@ class Kernel:
 
 
 def fit_kernel(embeddings: np.ndarray, keys: np.ndarray) -> Kernel:
-    """The kernel of these embeddings, with the landmarks of the smallest (N,) `keys`."""
+    """The kernel of (N, d) embeddings; those of the `LANDMARKS` smallest of their (N,) `keys` are its landmarks."""
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -193,7 +193,7 @@ def fit_kernel(embeddings: np.ndarray, keys: np.ndarray) -> Kernel:
     mean = torch.from_numpy(np.asarray(total / len(embeddings), np.float32)).to(device)
     landmarks = _directions(embeddings[np.argsort(keys, kind="stable")[:LANDMARKS]], mean)
     between = 1 - landmarks @ landmarks.T
-    width = between.median().clamp_min(1e-6)  # half the median squared distance of unit vectors
+    width = between.median().clamp_min(1e-6)
     kernel = torch.exp(-between / width).double()
     kernel.diagonal().add_(JITTER * kernel.sum() / len(kernel))
     identity = torch.eye(len(kernel), dtype=kernel.dtype, device=device)

@@ -34,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 BENCH = ROOT.parent / "shared" / "bench"
 SEQUENCE = ("cleanvision", "imagededup CNN", "FiftyOne Brain")
 NAMES = ("curate", "fastdup", *SEQUENCE)
-WITHOUT_SEARCH = NAMES[:3]  # the sequence stands beside photographs alone
+SMALL = ("curate", "fastdup", "cleanvision")  # beside small images: the rest of the sequence is for photographs
 
 FASTDUP = """
 import sys, fastdup
@@ -85,7 +85,7 @@ def main() -> None:
         source = given.keep or Path(scratch) / "data"
         if not (source / "samples.csv").exists():
             {"small": small, "sixfold": sixfold, "photos": photos}[given.what](source)
-        only = given.only or (NAMES if given.what == "photos" else WITHOUT_SEARCH)
+        only = given.only or (NAMES if given.what == "photos" else SMALL)
         table = measured(source, Path(scratch) / "out", given.peers, only=only, runs=given.runs)
         print(f"{len(list((source / 'images').iterdir())):,} images, {os.cpu_count()} cores")
         print(table.to_string(float_format="{:,.2f}".format))

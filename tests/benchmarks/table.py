@@ -1,6 +1,6 @@
 """Every task beside its peers, measured in one run, as one table. Run: make bench
 
-    python tests/benchmarks/table.py                       everything: about 40 minutes on two cores
+    python tests/benchmarks/table.py                       everything: half an hour on two cores
     python tests/benchmarks/table.py pairs outliers        some of it
 
 Reads the bench beside the checkout; truth is used for scoring alone. fastdup, CleanVision, imagededup and Datalab run
@@ -30,13 +30,13 @@ import quality_vs_cleanvision
 import scale
 import skimage
 
-PEERS = ("fastdup==2.54", "cleanvision==0.3.7", "imagededup==0.3.3.post2")
-DATALAB = (
-    "cleanlab[datalab]==2.9.0",
-    "datasets==3.6.0",
-    "pyarrow==19.0.1",
-)  # later ones want another NumPy than fastdup
-SELFCLEAN = ("selfclean==0.0.39", "loguru", "einops", "torchmetrics", "SciencePlots", "torchinfo", "seaborn")
+# datasets and pyarrow are for Datalab: later ones want another NumPy than fastdup
+PEERS = (
+    *("fastdup==2.54", "cleanvision==0.3.7", "imagededup==0.3.3.post2"),
+    *("cleanlab[datalab]==2.9.0", "datasets==3.6.0", "pyarrow==19.0.1"),
+)
+SELFCLEAN = "selfclean==0.0.39"  # installed alone: it names an old transformers and tools of its developers, too
+SELFCLEAN_NEEDS = ("loguru", "einops", "torchmetrics", "SciencePlots", "torchinfo", "seaborn")
 COLUMNS = ["part", "task", "measure", "who", "figure"]
 SCALES = (10_000, 30_000, 100_000)  # samples; more by scale.py
 FACES = Path(skimage.__file__).parent / "data" / "lfw_subset.npy"  # the wheel comes with FiftyOne
@@ -84,13 +84,13 @@ def by_who(rows: pd.DataFrame) -> str:
 def peers_python(folder: Path, noncommercial: bool = False) -> str:
     """The interpreter of the peers' environment, which is made where there is none, or not this one."""
     python, made = folder / "bin" / "python", folder / "made"
-    wanted = [[*PEERS, *DATALAB], [*SELFCLEAN[1:]] if noncommercial else []]
+    wanted = [*PEERS, *(SELFCLEAN_NEEDS if noncommercial else ())]
     if not made.exists() or made.read_text() != json.dumps(wanted):
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         pip = [str(python), "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, *wanted[0], *wanted[1]], check=True)
-        if noncommercial:  # without all that it names: among it an old transformers, and tools of its developers
-            subprocess.run([*pip, "--no-deps", SELFCLEAN[0]], check=True)
+        subprocess.run([*pip, *wanted], check=True)
+        if noncommercial:
+            subprocess.run([*pip, "--no-deps", SELFCLEAN], check=True)
         made.write_text(json.dumps(wanted))
     return str(python)
 
@@ -152,6 +152,7 @@ def quality(place: SimpleNamespace) -> pd.DataFrame:
 
 
 def speed(place: SimpleNamespace) -> pd.DataFrame:
+    """By processes that hold little themselves: a part that has imported torch would count as a small peer's peak."""
     found = []
     tasks = {"small": "10,000 images", "photos": "2,560 photographs", "sixfold": "60,000 images"}
     with tempfile.TemporaryDirectory() as scratch:
