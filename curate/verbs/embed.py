@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from curate.config import EmbedOptions
 from curate.progress import Progress, silent
 from curate.workspace import Workspace
+
+if TYPE_CHECKING:
+    from curate.embed.lookers import Lookers
 
 EMBEDDER = "embeddings/current.json"  # which embedder made what the finders read; its digest goes with its weights
 
@@ -19,17 +25,18 @@ def embed(workspace: Workspace, *, options: EmbedOptions | None = None, progress
 
     Files that are unchanged since the last scan are not opened; a killed scan goes on at its last shard.
     """
-    from curate.embed.models import load_embedder
-    from curate.embed.scan import scan
-
     options = options or EmbedOptions()
     with workspace.writing():
         sources = workspace.read("sources")
         started = time.perf_counter()
-        embedder = load_embedder(_as_before(workspace, options), sources["path"].to_list())
-        store = f"embeddings/{embedder.name}-{embedder.image_size}px"
-        with progress("scan", len(sources), "img") as advance:
-            table = scan(sources, embedder, workspace.path(store), options=options, advance=advance)
+        sized = _sized(workspace, options, sources)
+        store = f"embeddings/{sized.model}-{sized.image_size}px"
+        with _begun(workspace.path(store), sources, sized) as lookers, progress("scan", len(sources), "img") as advance:
+            from curate.embed.models import load_embedder  # takes seconds to import; meanwhile files are looked at
+            from curate.embed.scan import scan
+
+            embedder = load_embedder(sized, sources["path"].to_list())
+            table = scan(sources, embedder, workspace.path(store), options=options, lookers=lookers, advance=advance)
         chosen = {"store": store, "image_size": embedder.image_size, "fingerprint": embedder.fingerprint}
         workspace.write(EMBEDDER, {"model": embedder.name, **chosen})
         workspace.write(
@@ -47,9 +54,26 @@ def embed(workspace: Workspace, *, options: EmbedOptions | None = None, progress
     return table
 
 
-def _as_before(workspace: Workspace, options: EmbedOptions) -> EmbedOptions:
-    """With the size that was chosen for the last scan, so that a grown folder is not embedded anew."""
-    made = workspace.sidecar("scan")
-    if options.image_size or not made or made["parameters"]["model"] != options.model:
+def _sized(workspace: Workspace, options: EmbedOptions, sources: pd.DataFrame) -> EmbedOptions:
+    """With the size that was chosen for the last scan, so that a grown folder is not embedded anew; else a new one."""
+    from curate.embed.size import choose_image_size
+
+    if options.image_size:
         return options
-    return replace(options, image_size=made["parameters"]["image_size"])
+    made = workspace.sidecar("scan")
+    if made and made["parameters"]["model"] == options.model:
+        return replace(options, image_size=made["parameters"]["image_size"])
+    return replace(options, image_size=choose_image_size(sources["path"].to_list(), model=options.model))
+
+
+def _begun(store: Path, sources: pd.DataFrame, options: EmbedOptions) -> AbstractContextManager[Lookers | None]:
+    """Before the first scan, when every file is new: processes that look at files while the network is loaded."""
+    from curate.embed.lookers import list_files, open_lookers
+    from curate.embed.store import Store
+
+    if Store(store).shards():
+        return nullcontext()
+    assert options.image_size
+    lookers = open_lookers(sources["path"].to_list(), options.image_size, options)
+    lookers.begin(list_files(sources.head(lookers.reach))[0])
+    return lookers

@@ -27,9 +27,8 @@ from photo_copies import COPIES
 from PIL import Image
 
 from curate.config import EmbedOptions
-from curate.embed.look import resized
+from curate.embed.look import THUMB, resized
 from curate.embed.models import load_embedder
-from curate.embed.store import THUMB
 from curate.find.near_duplicate import duplicate_pairs
 from curate.find.neighbors import Neighbors, nearest
 

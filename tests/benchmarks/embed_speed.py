@@ -25,11 +25,11 @@ import torch
 
 from curate.config import EmbedOptions
 from curate.embed.decode import decode
-from curate.embed.look import resized
+from curate.embed.look import THUMB, resized
 from curate.embed.measure import WORK_SIDE, measure
 from curate.embed.models import Embedder, load_embedder
 from curate.embed.scan import scan
-from curate.embed.store import THUMB, load
+from curate.embed.store import load
 
 BEFORE = ("read", "sha256", "decode", "measure", "thumbnail")  # what happens to a file before the network
 

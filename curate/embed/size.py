@@ -1,0 +1,67 @@
+"""How large a model's input is. Without timm for the models that come with curate: it takes seconds to import."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from curate.config import EmbedOptions
+from curate.embed.decode import peek
+from curate.errors import DecodeError, ModelError
+
+SIZES = {"tf_efficientnet_lite0": 224, "tf_efficientnet_lite2": 260}  # of models whose weights packages bring, pixels
+SMALLEST_SIZE, SIZE_STEP = 96, 32
+PEEKED = 64  # images looked at to choose the input size
+
+
+def choose_image_size(paths: Sequence[str], *, model: str = EmbedOptions.model) -> int:
+    """The side of the model's input that suits these images, pixels.
+
+    Twice the median short side of a sample of the images, but at least 96 and at most what the model was made
+    for: enlarging tells it nothing new, and cost grows with the square. Models that take one size only have
+    that.
+    """
+    own, fixed = own_size(model)
+    if fixed:
+        return own
+    if (side := typical_side(paths)) is None:
+        return own
+    return min(max(SIZE_STEP * round(2 * side / SIZE_STEP), SMALLEST_SIZE), own)
+
+
+def typical_side(paths: Sequence[str]) -> float | None:
+    """The median short side of a sample of these images, pixels; None where none can be read."""
+    step = max(1, len(paths) // PEEKED)
+    sides = [side for path in list(paths)[::step][:PEEKED] if (side := _short_side(path))]
+    return float(np.median(sides)) if sides else None
+
+
+def own_size(name: str) -> tuple[int, bool]:
+    """The input size that a model was made for, and whether it takes no other."""
+    if name in SIZES:
+        return SIZES[name], False
+    import timm
+
+    require_known(name)
+    config = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    assert config is not None  # a known name has one
+    return config.input_size[-1], bool(config.fixed_input_size)
+
+
+def _short_side(path: str) -> int | None:
+    try:
+        return min(peek(Path(path).read_bytes()))
+    except (OSError, DecodeError):
+        return None  # the scan will say what is wrong with it
+
+
+def require_known(name: str) -> None:
+    """Raises ModelError where timm has no such model."""
+    import timm
+
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.5) or [EmbedOptions.model]
+        raise ModelError(f"timm knows no model '{name}'", f"a name such as {', '.join(near)}")
