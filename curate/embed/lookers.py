@@ -30,6 +30,8 @@ from curate.embed.size import typical_side
 if TYPE_CHECKING:
     import pandas as pd  # the processes, which import this file, have no use for it
 
+LookAt = Callable[[Sequence[File]], list[Look]]
+
 EACH = 500  # small pictures that make a further process worth its start
 CHUNK = 32  # files that a process looks at, of those begun before they are asked for
 BEGUN = 1 << 28  # bytes of pixels that may wait for the network
@@ -99,7 +101,7 @@ class Lookers:
             self._begun |= dict.fromkeys(chunk, future)
 
     def look(self, files: Sequence[File]) -> list[Look]:
-        """A look at each file, in order, as `look_at` gives it."""
+        """What `look_at` says of these files."""
         self._threads.shutdown(wait=False, cancel_futures=True)  # what has not begun by now is looked at when asked for
         begun = {future for file in files if (future := self._begun.pop(file, None)) and not future.cancelled()}
         looks = {look.row["sample_id"]: look for future in begun for look in future.result()}
@@ -110,7 +112,7 @@ class Lookers:
     def _look_now(self, files: Sequence[File]) -> list[Look]:
         look = partial(look_at, image_size=self._image_size, max_pixels=self._max_pixels, known=self._known)
         if not self.processes:
-            return [look(file) for file in files]
+            return look(files)
         if not files:
             return []
         with self._one_that_is_free() as looker:
@@ -132,7 +134,7 @@ class Looker:
         self._process: subprocess.Popen[bytes] | None = None
         self._is_over = False
 
-    def look(self, files: Sequence[File], look: Callable[[File], Look]) -> list[Look]:
+    def look(self, files: Sequence[File], look: LookAt) -> list[Look]:
         """A look at each file; one that the process dies of is a row that says so.
 
         Raises
@@ -163,7 +165,7 @@ class Looker:
         if self._process:
             self._buried()
 
-    def _start(self, look: Callable[[File], Look]) -> None:
+    def _start(self, look: LookAt) -> None:
         if self._is_over:
             raise ChildProcessError("nobody looks at files any more")
         self._process = subprocess.Popen(
@@ -212,7 +214,7 @@ def serve() -> None:
         except EOFError:
             return
         try:
-            found: Any = [look(file) for file in files]
+            found: Any = look(files)
         except Exception as error:  # not of the file: look_at makes a row of that
             found = error
         _answer(answers, found)

@@ -28,6 +28,7 @@ LANDMARKS = 1536  # samples that the kernel compares with; cost grows with its s
 RIDGES = (0.3, 1.0, 3.0, 10.0)  # candidates, chosen by the squared error of the left-out scores
 JITTER = 1e-6  # of the kernel's largest eigenvalue, about; added to its diagonal, because landmarks may coincide
 BLOCK = 8192  # rows of features held at once
+KEPT = 16_384  # samples whose likeness to the landmarks is kept: 100 MB
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def _content_keys(embeddings: np.ndarray, seed: int) -> np.ndarray:
 class Kernel:
     """Features (m) whose inner products approximate a Gaussian kernel of samples, made when they are asked for.
 
-    They are made twice, a block at a time: kept, they would take twice as much memory as the embeddings.
+    Those of many are made twice, a block at a time: kept, they would take as much memory as embeddings in float32.
     """
 
     embeddings: np.ndarray  # (N, d)
@@ -171,13 +172,24 @@ class Kernel:
     landmarks: torch.Tensor  # (m, d) directions from the mean
     width: torch.Tensor  # () half the median squared distance between landmarks
     root: torch.Tensor  # (m, m) inverse of the transposed Cholesky factor of the landmarks' kernel, or a rotation of it
+    made: torch.Tensor | None = None  # (N, m) likeness of all samples to the landmarks, where it is kept
 
     def __getitem__(self, rows: np.ndarray) -> torch.Tensor:
         """(n, m) float32 features of these rows."""
+        return self.likeness(rows) @ self.root
+
+    def likeness(self, rows: np.ndarray) -> torch.Tensor:
+        """(n, m) float32 kernel of these rows and the landmarks, but for a factor."""
         import torch
 
+        if self.made is not None:
+            return self.made[torch.from_numpy(rows).to(self.made.device)]
         directions = _directions(self.embeddings[rows], self.mean)
-        return torch.exp((directions @ self.landmarks.T - 1) / self.width) @ self.root
+        return torch.exp((directions @ self.landmarks.T - 1) / self.width)
+
+    def kept(self) -> Kernel:
+        """The same kernel, faster asked a second time."""
+        return replace(self, made=self.likeness(np.arange(len(self.embeddings))))
 
     def turned(self, axes: torch.Tensor) -> Kernel:
         """The same kernel by features along these (m, m) axes."""
@@ -198,7 +210,8 @@ def fit_kernel(embeddings: np.ndarray, keys: np.ndarray) -> Kernel:
     kernel.diagonal().add_(JITTER * kernel.sum() / len(kernel))
     identity = torch.eye(len(kernel), dtype=kernel.dtype, device=device)
     root = torch.linalg.solve_triangular(torch.linalg.cholesky(kernel), identity, upper=False).T.float()
-    return Kernel(embeddings, mean, landmarks, width, root)
+    made = Kernel(embeddings, mean, landmarks, width, root)
+    return made.kept() if len(embeddings) <= KEPT else made
 
 
 def _directions(embeddings: np.ndarray, mean: torch.Tensor) -> torch.Tensor:

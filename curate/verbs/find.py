@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
+from importlib import import_module
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -124,6 +126,8 @@ def add_neighbors(workspace: Workspace, facts: Facts, options: FindOptions, spli
     from curate.find.neighbors import Neighbors, nearest
 
     def make() -> dict[str, np.ndarray]:
+        # outliers, then stale too, need it: most of a second, for which this search of arrays leaves room
+        Thread(target=import_module, args=["sklearn.ensemble"], daemon=True).start()
         found = nearest(facts.embeddings, options.neighbors)
         return {"D": found.D, "I": found.I, "method": np.array(found.method)}
 

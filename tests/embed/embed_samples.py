@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,10 @@ class FakeEmbedder:
         return (features / np.linalg.norm(features, axis=1, keepdims=True)).astype(np.float32)
 
 
-def look_or_die(file: File) -> Look:
+def look_or_die(files: Sequence[File]) -> list[Look]:
     """What a decoder with a fault does: the process dies of files named `bomb`. `bug` is a fault of ours."""
-    if "bomb" in file.sample_id:
+    if any("bomb" in file.sample_id for file in files):
         os.kill(os.getpid(), signal.SIGSEGV)
-    if "bug" in file.sample_id:
+    if any("bug" in file.sample_id for file in files):
         raise ZeroDivisionError("a fault of ours")
-    return look_at(file, image_size=64, max_pixels=10**6)
+    return look_at(files, image_size=64, max_pixels=10**6)

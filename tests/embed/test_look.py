@@ -17,7 +17,7 @@ from curate.embed.look import File, Look, Row, look_at, look_from_outside, resiz
 def look(path: Path, *, image_size: int = 48, max_pixels: int = 10**6) -> Look:
     file = look_from_outside(path.name, str(path))
     assert isinstance(file, File)
-    return look_at(file, image_size=image_size, max_pixels=max_pixels)
+    return look_at([file], image_size=image_size, max_pixels=max_pixels)[0]
 
 
 def refused(path: Path) -> Row:
@@ -76,7 +76,23 @@ def test_a_file_that_cannot_be_opened_is_unreadable(tmp_path: Path, monkeypatch:
 
 def test_a_file_that_vanishes_before_it_is_opened_is_missing(tmp_path: Path) -> None:
     file = File("a.png", str(tmp_path / "a.png"), 1, 1)
-    assert look_at(file, image_size=48, max_pixels=10).row["status"] == "missing"
+    assert look_at([file], image_size=48, max_pixels=10)[0].row["status"] == "missing"
+
+
+def test_several_files_are_as_each_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, side in enumerate((40, 200, 40, 90)):
+        (tmp_path / f"{number}.png").write_bytes(encoded(picture(number, width=side), "PNG"))
+    (tmp_path / "4.png").write_bytes(b"broken")
+    files = [
+        file for path in sorted(tmp_path.iterdir()) if isinstance(file := look_from_outside(path.name, str(path)), File)
+    ]
+    expected = [look_at([file], image_size=64, max_pixels=10**6)[0] for file in files]
+    for together in (1, 10_000, 10**9):
+        monkeypatch.setattr("curate.embed.look.TOGETHER", together)
+        found = look_at(files, image_size=64, max_pixels=10**6)
+        assert [each.row for each in found] == [each.row for each in expected]
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_equal((one.thumb, one.pixels), (other.thumb, other.pixels))
 
 
 def test_a_file_of_gigabytes_is_not_read(tmp_path: Path) -> None:
