@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 
 PRIOR = 1.0  # pseudo-observations: weak beside a hundred labels per class, decisive beside a few
 SHARED, SURE = 0.2, 0.03  # what people share of the probe's view, and how sure that is; see docs/find-label.md
-MOST_MIXED = 256  # classes; beyond, C × C weights would cost more than they bring
+LABELS_A_WEIGHT = 20  # C × C weights of fewer labels would fit their errors
+MOST_MIXED = 100  # classes; beyond, C × C weights would cost more than they bring
+RIGHT = 3.0  # how much likelier than another one the right class of ten is named, in logarithms
 ITERATIONS = 300
 BLOCK = 1 << 18  # numbers, samples by classes, held at once of each step of the model
 HISTORY = 1 << 22  # numbers that L-BFGS may remember: all steps of a few classes, twenty and more of many
 TINY = 1e-9
+NO_NUMBER = 1e9  # in place of a loss that is none
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,10 @@ class _Model:
         self.itself = torch.diag(torch.full((n,), torch.inf, dtype=torch.float64))
         self.height, self.round_off = _free(start=1.0), _free(start=2.0)  # log a, log k
         self.unlike = _free()  # how many `SURE` the shared view is from `SHARED`
-        self.bias, self.right, self.table = _free(n), _free(n, start=3.0), _free(n, n)
-        self.mix = _free(n, n, fitted=n <= MOST_MIXED)
+        self.is_mixed = n <= MOST_MIXED and len(said.label) >= LABELS_A_WEIGHT * n**2
+        self.usual = RIGHT + float(np.log((n - 1) / 9))  # as likely to be right among n classes
+        self.bias, self.right = _free(n), _free(n, start=self.usual)
+        self.table, self.mix = _free(n, n, fitted=self.is_mixed), _free(n, n, fitted=self.is_mixed)
         self.skill = _free(int(said.labeller.max(initial=0)) + 1)
         parameters = (self.height, self.round_off, self.unlike, self.bias, self.right, self.table, self.mix, self.skill)
         self.fitted = [parameter for parameter in parameters if parameter.requires_grad]
@@ -108,7 +113,8 @@ class _Model:
         import torch
 
         g = torch.log(torch.nn.functional.softplus(self.round_off.exp() * scores) + TINY)
-        return (self.height.exp() * g + g @ self.mix + self.bias).log_softmax(dim=1)
+        told = self.height.exp() * g + self.bias
+        return (told + g @ self.mix if self.is_mixed else told).log_softmax(dim=1)
 
     def evidence(self, seen: torch.Tensor, of: torch.Tensor, label: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
         """(n, C) log P(all that was said | class, pixels) of n samples, from their views and their labels.
@@ -118,7 +124,11 @@ class _Model:
         import torch
 
         lure = (SHARED + SURE * self.unlike) * seen
-        others = torch.log(lure.exp() @ (self.table - self.itself).exp().T + TINY)
+        drawn = lure.exp()
+        if self.is_mixed:
+            others = torch.log(drawn @ (self.table - self.itself).exp().T + TINY)
+        else:
+            others = torch.log(drawn.sum(dim=1, keepdim=True) - drawn + TINY)
         lure, others, label = lure.index_select(0, of), others.index_select(0, of), label[:, None]
         right = self.right + lure + self.skill.index_select(0, by)[:, None]
         wrong = self.table.T.index_select(0, label[:, 0]) + lure.gather(1, label)
@@ -139,7 +149,8 @@ class _Model:
         import torch
 
         n = max(len(self.rows), 1)
-        apart = (self.height - 1, self.round_off - 2, self.unlike / 2**0.5, self.right - self.right.mean())
+        right = self.right.mean()
+        apart = (self.height - 1, self.round_off - 2, self.unlike / 2**0.5, self.right - right, right - self.usual)
         drawn = (*apart, self.bias, self.table, self.mix, self.skill)
         yield PRIOR * torch.stack([part.square().sum() for part in drawn]).sum() / n
         for _, told in self.judged():
@@ -155,7 +166,8 @@ def _free(*shape: int, start: float = 0.0, fitted: bool = True) -> torch.Tensor:
 def _minimise(losses: Callable[[], Iterable[torch.Tensor]], parameters: list[torch.Tensor]) -> None:
     """Bring the sum of `losses` to its minimum, holding what the gradient needs of one at a time.
 
-    The valley is long and flat, so all the curvature that was met is remembered.
+    The valley is long and flat, so all the curvature that was met is remembered. Where a step goes so far that the
+    loss is no number any more, it counts as far too large, so that the line search turns back.
     """
     import torch
 
@@ -170,6 +182,9 @@ def _minimise(losses: Callable[[], Iterable[torch.Tensor]], parameters: list[tor
         for loss in losses():
             loss.backward()
             total += loss.detach()
+        if not all(part is None or part.isfinite().all() for part in (total, *(each.grad for each in parameters))):
+            optimizer.zero_grad()
+            return torch.full_like(total, NO_NUMBER)
         return total
 
     optimizer.step(closure)

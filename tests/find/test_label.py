@@ -145,6 +145,13 @@ def test_leaving_a_group_out_in_closed_form_equals_fitting_without_it(monkeypatc
     assert min(errors) < 1e-4
 
 
+def test_likeness_that_is_kept_changes_nothing(noisy, monkeypatch):
+    embeddings, given, _, _ = noisy
+    kept = predict(embeddings, given, np.arange(len(given))).scores
+    monkeypatch.setattr("curate.find.predict.KEPT", 0)
+    np.testing.assert_allclose(predict(embeddings, given, np.arange(len(given))).scores, kept, atol=1e-4)
+
+
 def test_blocks_hold_every_row_once_and_no_group_in_two(monkeypatch):
     monkeypatch.setattr("curate.find.predict.BLOCK", 7)
     groups = np.concatenate([np.arange(20), np.repeat(np.arange(20, 30), 2), np.full(20, 30)])
@@ -184,6 +191,19 @@ def test_wrong_labels_of_known_rates_are_counted_whoever_made_them():
         assert probability.sum() == pytest.approx(wrong.sum(), rel=off)
         assert expected_calibration_error(probability, wrong) < most
     assert (together.argmax(axis=1) == truth).mean() > (careful == truth).mean() + 0.02
+
+
+@pytest.mark.parametrize("seed", [1, 7])
+def test_labels_that_contradict_every_score_of_many_classes_are_no_crash(monkeypatch, seed):
+    monkeypatch.setattr("curate.find.noise.MOST_MIXED", 4)
+    random = np.random.default_rng(seed)
+    n, n_classes = int(random.integers(200, 2000)), int(random.integers(5, 20))
+    y = random.integers(0, n_classes, n)
+    scores = random.normal(1 / n_classes, 0.05, (n, n_classes)).astype(np.float32)
+    scores[np.arange(n), y] -= 0.3  # as where each class is one group: left out, it is what the sample cannot be
+    for found in fit_noise(scores, said_once(y)):
+        assert np.isfinite(found).all()
+        np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
 
 
 def test_fitting_in_blocks_changes_nothing(monkeypatch):
