@@ -52,6 +52,22 @@ def test_wrong_labels_rank_no_worse_than_by_cleanlabs_recipe(noisy, found):
     assert roc_auc_score(wrong, -table["label_score"]) > 0.98
 
 
+@pytest.mark.parametrize("n", [300, 1000])
+def test_few_samples_of_many_classes_rank_better_than_by_cleanlabs_recipe(n):
+    """Thirty classes in families of five; a fifth of the labels name another class of the family."""
+    random = np.random.default_rng(0)
+    centres = 0.3 * random.normal(size=(30, 256)) + 0.4 * np.repeat(random.normal(size=(6, 256)), 5, axis=0)
+    truth = random.integers(0, 30, n)
+    embeddings = centres[truth] + random.normal(size=(n, 256))
+    embeddings = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float16)
+    wrong = random.random(n) < 0.2
+    given = np.where(wrong, truth // 5 * 5 + (truth + random.integers(1, 5, n)) % 5, truth)
+    prediction = predict(embeddings, pd.Series([f"{label:02d}" for label in given]), np.arange(n))
+    ours = average_precision_score(wrong, 1 - prediction.posterior[np.arange(n), given])
+    theirs = average_precision_score(wrong, 1 - cleanlab_recipe(embeddings, pd.Series(given)))
+    assert ours > theirs + 0.05
+
+
 def test_the_number_of_wrong_labels_is_estimated_and_suggestions_are_right(noisy, found):
     _, _, wrong, truth = noisy
     _, table = found
