@@ -1,10 +1,9 @@
 """Who looks at files: threads at photographs, processes at small pictures.
 
-Of a photograph most time goes into decoders, which run side by side in threads. A small picture is quickly decoded, and
-Python runs one thread at a time: three look at fewer of them in a second than one, as they wait for each other, while
-a process for each core looks at as many times as there are cores. The processes begin while the network is loaded. They
-are plain children that answer through pipes, so that a script needs no `if __name__ == "__main__"` and nothing is
-forked from a process that has threads.
+Of a photograph most time goes into decoders, which run side by side in threads. A small picture is quickly decoded; the
+rest is Python, which runs one thread at a time, so three threads look at fewer of them in a second than one. Processes
+don't wait for each other, and can begin while the network is loaded. They are plain children that answer through pipes:
+a script needs no `if __name__ == "__main__"`, and nothing is forked from a process that has threads.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ class Lookers:
             looker.close()
 
     def know(self, contents: Container[str]) -> None:
-        """Contents, by SHA-256, that need not be decoded. To be told before the first look."""
+        """Contents, by SHA-256, that need not be decoded. To be told before the first look that is asked for."""
         self._known = contents
 
     @property
@@ -193,9 +192,8 @@ class Looker:
         process.kill()
         with suppress(BrokenPipeError), process:  # closes the pipes
             pass
-        return (
-            f"exit code {process.returncode}" if process.returncode >= 0 else signal.Signals(-process.returncode).name
-        )
+        code = process.returncode
+        return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
 
 # ---- in the process ----------------------------------------------------------------------------------------

@@ -172,14 +172,14 @@ class Kernel:
     landmarks: torch.Tensor  # (m, d) directions from the mean
     width: torch.Tensor  # () half the median squared distance between landmarks
     root: torch.Tensor  # (m, m) inverse of the transposed Cholesky factor of the landmarks' kernel, or a rotation of it
-    made: torch.Tensor | None = None  # (N, m) likeness of all samples to the landmarks, where it is kept
+    made: torch.Tensor | None = None  # (N, m) kernel between all samples and the landmarks, where it is kept
 
     def __getitem__(self, rows: np.ndarray) -> torch.Tensor:
         """(n, m) float32 features of these rows."""
         return self.likeness(rows) @ self.root
 
     def likeness(self, rows: np.ndarray) -> torch.Tensor:
-        """(n, m) float32 kernel of these rows and the landmarks, but for a factor."""
+        """(n, m) float32 kernel between these rows and the landmarks."""
         import torch
 
         if self.made is not None:
