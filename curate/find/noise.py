@@ -8,7 +8,8 @@ squares (Hastie, Tibshirani and Friedman 2009, 4.2; matrix scaling: Guo et al. 2
 A labeller who sees a picture x of class t says class j with a probability in proportion to
 exp(table[t, j] + skill) · P(j | x)^shared, skill only where j is t: confusions belong to classes (Dawid and Skene
 1979; forward correction: Patrini et al. 2017), skill to the labeller, and people share something of the probe's view,
-as both find the same pictures hard and mistake them for the same classes. All of it is fitted to all labels at once.
+as both find the same pictures hard and mistake them for the same classes. All of it is fitted to all labels at once;
+M and the table stay 0 where there are few labels for so many weights.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 PRIOR = 1.0  # pseudo-observations: weak beside a hundred labels per class, decisive beside a few
 SHARED, SURE = 0.2, 0.03  # what people share of the probe's view, and how sure that is; see docs/find-label.md
-LABELS_A_WEIGHT = 20  # C × C weights of fewer labels would fit their errors
+LABELS_A_WEIGHT = 10  # of fewer, C × C weights would learn the errors; the rule of Peduzzi et al. 1996 for regressions
 MOST_MIXED = 100  # classes; beyond, C × C weights would cost more than they bring
 RIGHT = 3.0  # how much likelier than another one the right class of ten is named, in logarithms
 ITERATIONS = 300
