@@ -152,9 +152,9 @@ class _Model:
         n = max(len(self.rows), 1)
         right = self.right.mean()
         apart = (self.height - 1, self.round_off - 2, self.unlike / 2**0.5, self.right - right)
-        drawn = (*apart, self.bias, self.table, self.mix, self.skill)
+        drawn = [*apart, self.bias, self.table, self.mix, self.skill]
         if not self.is_mixed:  # so few labels would do without any errors, or with nothing else
-            drawn = (*drawn, right - self.usual)
+            drawn.append(right - self.usual)
         yield PRIOR * torch.stack([part.square().sum() for part in drawn]).sum() / n
         for _, told in self.judged():
             yield -told.logsumexp(dim=1).sum() / n
