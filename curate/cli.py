@@ -147,7 +147,7 @@ embed_options = gathered(
         help="What runs the network; auto: OpenVINO on a CPU, where it is installed, else torch.",
     ),
     click.option(
-        "--workers", type=click.IntRange(0), default=0, help="Files looked at at once; default: one per core."
+        "--workers", type=click.IntRange(0), default=0, help="Files to look at in parallel; default: one per core."
     ),
 )
 split_options = gathered(

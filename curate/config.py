@@ -11,7 +11,7 @@ class EmbedOptions:
 
     model: str = "tf_efficientnet_lite0"  # any timm model; this one's weights come from a package
     image_size: int | None = None  # pixels; None: chosen from the sizes of the images
-    batch_size: int = 64  # images per call of the network; a CPU takes 16, as fast and in less memory
+    batch_size: int = 64  # images per call of the network; a CPU takes fewer, as fast and in less memory
     device: str = "auto"  # auto, cpu, cuda, cuda:1 …
     backend: str = "auto"  # torch, openvino (CPU only), or the faster of those that are installed
     workers: int = 0  # threads or processes that look at files; 0: one per core

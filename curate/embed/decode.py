@@ -8,6 +8,9 @@ threads may decode at once; Pillow lets go of the GIL while it does.
 from __future__ import annotations
 
 import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -103,6 +106,14 @@ def decode(data: bytes, *, target: int | None = None, max_pixels: int = EmbedOpt
         if _ends_early(data, image):
             raise _truncated(data) from error
         raise DecodeError("corrupt", f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Pillow warns of oddities in files whose pixels are fine; what matters becomes a row's error."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 def peek(data: bytes) -> tuple[int, int]:

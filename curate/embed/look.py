@@ -46,6 +46,7 @@ class Look:
     embedding: np.ndarray | None = None  # (d,) float
 
     def finished(self, thumb: np.ndarray, embedding: np.ndarray) -> Look:
+        """The same without pixels, with its (32, 32, 3) uint8 thumbnail and (d,) embedding."""
         return Look(self.row, thumb, embedding=embedding)
 
     @property
@@ -155,4 +156,5 @@ def _refused(sample_id: str, error: OSError) -> Row:
 
 
 def failed(sample_id: str, status: str, error: str) -> Row:
+    """The row of a file that could not be looked at; `status` is one of `curate.schema.STATUSES`."""
     return {"sample_id": sample_id, "status": status, "error": error}

@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 import cv2
 
 from curate.config import EmbedOptions
+from curate.embed.decode import quiet_decoders
 from curate.embed.look import File, Look, Row, failed, look_at, look_from_outside
 from curate.embed.size import typical_side
 
@@ -48,7 +49,8 @@ def open_lookers(paths: Sequence[str], image_size: int, options: EmbedOptions) -
     """Threads or processes, as the pictures at `paths` want it: one for each core, or as many as `options` say."""
     workers = options.workers or os.cpu_count() or 1
     are_small = (typical_side(paths) or image_size) < image_size
-    return Lookers(image_size, options.max_pixels, workers, processes=min(workers, len(paths) // EACH * are_small))
+    processes = min(workers, len(paths) // EACH) if are_small else 0
+    return Lookers(image_size, options.max_pixels, workers, processes=processes)
 
 
 class Lookers:
@@ -161,6 +163,7 @@ class Looker:
             self._process.kill()
 
     def close(self) -> None:
+        """Let go of the process, once nobody asks any more."""
         if self._process:
             self._buried()
 
@@ -212,7 +215,8 @@ def serve() -> None:
         except EOFError:
             return
         try:
-            found: Any = look(files)
+            with quiet_decoders():
+                found: Any = look(files)
         except Exception as error:  # not of the file: look_at makes a row of that
             found = error
         _answer(answers, found)

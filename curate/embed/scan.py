@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import pandas as pd
 import torch
 
 from curate.config import EmbedOptions
+from curate.embed.decode import quiet_decoders
 from curate.embed.look import THUMB, File, Look, Row, squared
 from curate.embed.lookers import Lookers, list_files, open_lookers
 from curate.embed.models import Embedder
@@ -63,7 +63,7 @@ def scan(
     lookers = lookers or open_lookers([file.path for file in new], embedder.image_size, options)
     lookers.know(memory.contents)
     work = ShardWork(embedder, shards, memory, lookers, advance)
-    with lookers, _one_thread_for_each(embedder), _quiet_decoders():
+    with lookers, _one_thread_for_each(embedder), quiet_decoders():
         for rows in (engine or LocalEngine()).map(work, tasks):
             failed += rows
     table = _assembled(sources["sample_id"], shards.rows(), failed)
@@ -164,11 +164,3 @@ def _one_thread_for_each(embedder: Embedder) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _quiet_decoders() -> Iterator[None]:
-    """Pillow warns of oddities in files whose pixels are fine; what matters becomes a row's error."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield

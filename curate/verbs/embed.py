@@ -29,14 +29,17 @@ def embed(workspace: Workspace, *, options: EmbedOptions | None = None, progress
     with workspace.writing():
         sources = workspace.read("sources")
         started = time.perf_counter()
-        sized = _sized(workspace, options, sources)
-        store = f"embeddings/{sized.model}-{sized.image_size}px"
-        with _begun(workspace.path(store), sources, sized) as lookers, progress("scan", len(sources), "img") as advance:
+        options = _sized(workspace, options, sources)
+        store = f"embeddings/{options.model}-{options.image_size}px"
+        with _begun(workspace.path(store), sources, options) as lookers:
             from curate.embed.models import load_embedder  # takes seconds to import; meanwhile files are looked at
             from curate.embed.scan import scan
 
-            embedder = load_embedder(sized, sources["path"].to_list())
-            table = scan(sources, embedder, workspace.path(store), options=options, lookers=lookers, advance=advance)
+            embedder = load_embedder(options, sources["path"].to_list())
+            with progress("scan", len(sources), "img") as advance:
+                table = scan(
+                    sources, embedder, workspace.path(store), options=options, lookers=lookers, advance=advance
+                )
         chosen = {"store": store, "image_size": embedder.image_size, "fingerprint": embedder.fingerprint}
         workspace.write(EMBEDDER, {"model": embedder.name, **chosen})
         workspace.write(

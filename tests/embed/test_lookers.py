@@ -123,6 +123,18 @@ def test_a_fault_of_ours_is_no_row(files: list[File]) -> None:
     looker.close()
 
 
+def test_processes_do_not_warn_of_oddities_that_are_no_fault(
+    folder: Path, sources_of: Sources, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = (folder / "01.jpg").read_bytes()
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01"  # ends within the first tag
+    (folder / "odd.jpg").write_bytes(whole[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + whole[2:])
+    files = [file for file in list_files(sources_of(folder))[0] if file.sample_id == "odd.jpg"]
+    with of(1) as processes:
+        assert processes.look(files)[0].row["status"] == "ok"
+    assert not capfd.readouterr().err
+
+
 def test_a_process_that_does_not_start_is_no_row(files: list[File], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookers, "_CHILD", "import os; os._exit(3) or {path!r}")
     with of(1) as processes, pytest.raises(ChildProcessError, match="did not start: exit code 3"):
