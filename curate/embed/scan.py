@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +26,7 @@ from curate.schema import TABLES, conform
 
 SCAN_VERSION = 1  # goes up when decoding or measuring the same bytes gives something else: old shards are stale then
 COLUMNS = [column.name for column in TABLES["scan"].columns]
+NAMED = ("sample_id", "bytes", "mtime_ns")  # what a row tells of the file rather than of its content
 
 
 def scan(
@@ -36,9 +41,9 @@ def scan(
 ) -> pd.DataFrame:
     """Look at every source that has not been looked at, and return a row for each.
 
-    A file whose name, size and time are unchanged is not opened, and one whose content is known under another
-    name is not decoded. A finished shard is kept, so a killed scan loses at most the shard in work. Rows and
-    embeddings are the same to the bit whichever way they came about.
+    A file whose name, size and time are unchanged is not opened, and a content known under another name is not
+    embedded again. A finished shard is kept, so a killed scan loses at most the shard in work. Rows and embeddings
+    are the same to the bit whichever way they came about.
 
     Parameters
     ----------
@@ -61,7 +66,7 @@ def scan(
     advance(len(sources) - len(new))
     tasks = [new[start : start + options.shard_size] for start in range(0, len(new), options.shard_size)]
     lookers = lookers or open_lookers([file.path for file in new], embedder.image_size, options)
-    lookers.know(memory.contents)
+    lookers.know(memory)
     work = ShardWork(embedder, shards, memory, lookers, advance)
     with lookers, _one_thread_for_each(embedder), quiet_decoders():
         for rows in (engine or LocalEngine()).map(work, tasks):
@@ -72,31 +77,76 @@ def scan(
 
 
 class Memory:
-    """What earlier scans saw: which files need not be opened, which contents need not be decoded."""
+    """What was seen: which files need not be opened, which contents need neither be decoded nor embedded.
+
+    Of contents, it tells of those in the store and of those that somebody looks at just now. Safe to use from
+    several threads. A container of their SHA-256; what another process gets of it is those in the store.
+    """
 
     def __init__(self, shards: Store, max_pixels: int) -> None:
         rows = shards.rows()
+        rows = rows.assign(number=rows.groupby("shard").cumcount())
         rows = rows[~(rows["width"] * rows["height"] > max_pixels)]  # the limit may have come down since
         latest = rows.drop_duplicates("sample_id", keep="last")
-        self._shards, self._rows = shards, rows
         self._states = dict(
             zip(latest["sample_id"], zip(latest["bytes"], latest["mtime_ns"], strict=True), strict=True)
         )
-        self._numbers = {sha256: number for number, sha256 in enumerate(rows["sha256"])}
-        self.contents = frozenset(self._numbers)  # SHA-256 of what need not be decoded
+        self._stored = dict(zip(rows["sha256"], zip(rows["shard"], rows["number"], strict=True), strict=True))
+        self._under_way: dict[str, Future[Look]] = {}
+        self._shards, self._rows_of, self._lock = shards, lru_cache(maxsize=4)(shards.rows_of), Lock()
+
+    def __contains__(self, sha256: object) -> bool:
+        return sha256 in self._stored or sha256 in self._under_way
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return frozenset, (tuple(self._stored),)
 
     def knows(self, file: File) -> bool:
         """Whether a file of this name, size and time has been looked at. Times count as the table holds them."""
         return self._states.get(file.sample_id) == (float(file.bytes), float(file.mtime_ns))
 
+    def is_first(self, look: Look) -> bool:
+        """Whether nobody has looked at this content before. Whoever did has to `tell`, or `fail`: others may wait."""
+        sha256 = look.row.get("sha256")
+        with self._lock:
+            if look.is_known or sha256 in self:
+                return False
+            if sha256:  # a file that could not be read has none, and nobody waits for it
+                self._under_way[sha256] = Future()
+            return True
+
+    def tell(self, looks: Iterable[Look]) -> None:
+        """What became of first looks."""
+        for future, look in self._awaited(looks):
+            future.set_result(look)
+
+    def fail(self, looks: Iterable[Look], error: BaseException) -> None:
+        """Why nothing becomes of first looks."""
+        for future, _ in self._awaited(looks):
+            future.set_exception(error)
+
+    def _awaited(self, looks: Iterable[Look]) -> Iterator[tuple[Future[Look], Look]]:
+        return ((self._under_way[look.row["sha256"]], look) for look in looks if "sha256" in look.row)
+
+    def store(self, shard: str, contents: Iterable[str]) -> None:
+        """The contents of the rows of a new shard, in order: from now on it tells of them."""
+        for number, sha256 in enumerate(contents):
+            self._stored[sha256] = shard, number
+            self._under_way.pop(sha256, None)
+
     def recall(self, look: Look) -> Look:
         """What is known of the content of a look, under the look's own name, size and time."""
-        known = self._rows.iloc[self._numbers[look.row["sha256"]]]
-        row = {**known[COLUMNS].to_dict(), **look.row}
-        if known["place"] == NO_PLACE:
-            return Look(row)
-        embeddings, thumbs = self._shards.gather([known["shard"]], [known["place"]])
-        return Look(row, thumbs[0], embedding=embeddings[0])
+        own = {name: look.row[name] for name in NAMED}
+        if future := self._under_way.get(look.row["sha256"]):
+            known = future.result()
+            return replace(known, row={**known.row, **own})
+        shard, number = self._stored[look.row["sha256"]]
+        row = self._rows_of(shard).iloc[number]
+        told = {**row[COLUMNS].to_dict(), **own}
+        if row["place"] == NO_PLACE:
+            return Look(told)
+        embeddings, thumbs = self._shards.gather([shard], [row["place"]])
+        return Look(told, thumbs[0], embedding=embeddings[0])
 
 
 class ShardWork:
@@ -119,8 +169,19 @@ class ShardWork:
         return [look.row for look in looks if not look.is_lasting]
 
     def look_at_batch(self, files: list[File]) -> list[Look]:
-        """One look at each file, in order; those that are new pictures are embedded together."""
-        looks = [self.memory.recall(look) if look.is_known else look for look in self.lookers.look(files)]
+        """One look at each file, in order; pictures of new contents are embedded together."""
+        looks = self.lookers.look(files)
+        first = [look for look in looks if self.memory.is_first(look)]
+        try:
+            finished = {look.row["sample_id"]: look for look in self.embedded(first)}
+        except BaseException as error:
+            self.memory.fail(first, error)
+            raise
+        self.memory.tell(finished.values())
+        return [finished.get(look.row["sample_id"]) or self.memory.recall(look) for look in looks]
+
+    def embedded(self, looks: list[Look]) -> list[Look]:
+        """These looks, their pixels made embedding and thumbnail."""
         pixels = [look.pixels for look in looks if look.pixels is not None]
         if not pixels:
             return looks
@@ -138,11 +199,12 @@ class ShardWork:
         rows["place"] = np.where(pictures, np.cumsum(pictures) - 1, NO_PLACE)
         embeddings = [look.embedding for look in looks if look.embedding is not None]
         thumbs = [look.thumb for look in looks if look.thumb is not None]
-        self.shards.add(
+        shard = self.shards.add(
             rows,
             np.array(embeddings, np.float16).reshape(-1, self.embedder.dim),
             np.array(thumbs, np.uint8).reshape(-1, THUMB, THUMB, 3),
         )
+        self.memory.store(shard, rows["sha256"])
 
 
 def _assembled(sample_ids: pd.Series, stored: pd.DataFrame, failed: list[Row]) -> pd.DataFrame:

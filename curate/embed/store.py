@@ -73,7 +73,7 @@ class Store:
     def is_whole(self, shard: str) -> bool:
         """Whether the rows of a shard can be read, and its arrays are as long as they say."""
         try:
-            pictures = int(self._rows_of(shard)["place"].ne(NO_PLACE).sum())
+            pictures = int(self.rows_of(shard)["place"].ne(NO_PLACE).sum())
             return all(len(array) == pictures for array in self.arrays(shard))
         except DamagedFile:
             return False
@@ -84,22 +84,25 @@ class Store:
 
     def rows(self) -> pd.DataFrame:
         """Every stored row, oldest first: SCAN columns, `shard` (its folder) and `place` in that shard's arrays."""
-        parts = [self._rows_of(path.name).assign(shard=path.name) for path in self.shards()]
+        parts = [self.rows_of(path.name).assign(shard=path.name) for path in self.shards()]
         return pd.concat(parts, ignore_index=True) if parts else empty("scan").assign(place=0, shard="")
 
-    def _rows_of(self, shard: str) -> pd.DataFrame:
+    def rows_of(self, shard: str) -> pd.DataFrame:
+        """The rows of one shard, as they were added."""
         with _damage_told(self.folder / shard):
             return pd.read_parquet(self.folder / shard / "rows.parquet")
 
-    def add(self, rows: pd.DataFrame, embeddings: np.ndarray, thumbs: np.ndarray) -> None:
-        """Write a new shard, whole or not at all. The rows' `place` counts through the arrays."""
+    def add(self, rows: pd.DataFrame, embeddings: np.ndarray, thumbs: np.ndarray) -> str:
+        """Write a new shard, whole or not at all, and return its name. The rows' `place` counts through the arrays."""
         number = 1 + max((int(path.name) for path in self.shards()), default=-1)
-        with replacing_folder(self.folder / f"{number:05d}") as folder:
+        name = f"{number:05d}"
+        with replacing_folder(self.folder / name) as folder:
             rows.to_parquet(folder / "rows.parquet", index=False)
             np.save(folder / "embeddings.npy", embeddings.astype(np.float16))
             np.save(folder / "thumbs.npy", thumbs)
             for file in folder.iterdir():
                 _flush(file)
+        return name
 
     def arrays(self, shard: str) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings and thumbnails of one shard, memory-mapped."""

@@ -3,6 +3,7 @@
     python tests/benchmarks/peers.py small                 10,000 bench images (32 × 32)
     python tests/benchmarks/peers.py sixfold               60,000: each six times, changed enough to be another
     python tests/benchmarks/peers.py photos                2,560 photographs: 256, ten times under other names
+    python tests/benchmarks/peers.py rewritten             the same pixels in other bytes, so that each is embedded
 
 The peers are imported by `--peers PYTHON`, an environment with fastdup 2.54, cleanvision 0.3.7 and imagededup 0.3.3;
 without it only curate runs. Beside the photographs, imagededup's CNN embeds and FiftyOne's Brain (of curate's own extra
@@ -22,13 +23,15 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+
+from curate.review.mongo import find_mongod
 
 ROOT = Path(__file__).parents[2]
 BENCH = ROOT.parent / "shared" / "bench"
@@ -74,18 +77,20 @@ with tempfile.TemporaryDirectory() as folder:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("small", "sixfold", "photos"))
+    parser.add_argument("what", choices=tuple(KINDS))
     parser.add_argument("--peers", help="the python that has fastdup and cleanvision")
     parser.add_argument("--only", nargs="+", choices=NAMES)
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="make the images there, or use those that are there")
     parser.add_argument("--csv", type=Path, help="write the table there too")
     given = parser.parse_args()
+    only = given.only or (SMALL if given.what in SMALL_KINDS else NAMES)
+    if given.peers and "FiftyOne Brain" in only:
+        find_mongod()  # or say now that there is none
     with tempfile.TemporaryDirectory() as scratch:
         source = given.keep or Path(scratch) / "data"
         if not (source / "samples.csv").exists():
-            {"small": small, "sixfold": sixfold, "photos": photos}[given.what](source)
-        only = given.only or (NAMES if given.what == "photos" else SMALL)
+            KINDS[given.what](source)
         table = measured(source, Path(scratch) / "out", given.peers, only=only, runs=given.runs)
         print(f"{len(list((source / 'images').iterdir())):,} images, {os.cpu_count()} cores")
         print(table.to_string(float_format="{:,.2f}".format))
@@ -182,7 +187,21 @@ def photographs(out: Path) -> None:
 
 
 def photos(out: Path) -> None:
-    """The photographs, ten times: the same picture in other bytes (a comment is added), so that each is decoded."""
+    """The photographs, ten times: the same bytes under other names."""
+    tenfold(out, lambda data, copy: data)
+
+
+def rewritten(out: Path) -> None:
+    """The photographs, ten times: the same pixels, a comment added to the bytes, so that no two are alike."""
+    tenfold(out, commented)
+
+
+def commented(data: bytes, copy: int) -> bytes:
+    comment = f"copy {copy}".encode()
+    return data[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + data[2:]
+
+
+def tenfold(out: Path, written: Callable[[bytes, int], bytes]) -> None:
     (out / "images").mkdir(parents=True)
     rows = []
     with tarfile.open(BENCH / "photos-256.tar") as archive:
@@ -191,11 +210,18 @@ def photos(out: Path) -> None:
                 data = file.read()
                 for copy in range(10):
                     image = f"images/{Path(member.name).stem}-{copy}.jpg"
-                    comment = f"copy {copy}".encode()
-                    marker = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
-                    (out / image).write_bytes(data[:2] + marker + data[2:])
+                    (out / image).write_bytes(written(data, copy))
                     rows.append({"image": image, "label": f"class {len(rows) // 10 % 16}"})
     pd.DataFrame(rows).to_csv(out / "samples.csv", index=False)
+
+
+KINDS: dict[str, Callable[[Path], None]] = {
+    "small": small,
+    "sixfold": sixfold,
+    "photos": photos,
+    "rewritten": rewritten,
+}
+SMALL_KINDS = ("small", "sixfold")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,11 +20,12 @@ from PIL import Image
 from slow_scan import scan_slowly
 
 from curate.config import EmbedOptions
-from curate.embed import look
+from curate.embed import look, lookers
+from curate.embed.look import Look
 from curate.embed.models import Embedder
-from curate.embed.scan import scan
+from curate.embed.scan import Memory, scan
 from curate.embed.store import Embedded, Store, load
-from curate.errors import StageMissing
+from curate.errors import ModelError, StageMissing
 from curate.schema import validate
 
 Sources = Callable[[Path], pd.DataFrame]
@@ -196,6 +198,69 @@ def test_a_moved_file_is_not_decoded_again(
         moved = scanned(sources, embedder, tmp_path / "store")
     assert not decoded and embedder.embedded == 10
     assert_same(moved, scanned(sources, embedder, tmp_path / "fresh"))
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_the_same_bytes_are_embedded_once_whatever_their_names(
+    folder: Path,
+    sources_of: Sources,
+    embedder: FakeEmbedder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    processes: bool,
+) -> None:
+    if processes:
+        monkeypatch.setattr(lookers, "EACH", 2)
+        monkeypatch.setattr(lookers, "typical_side", lambda paths: 1)
+    (folder / "03.jpg").write_bytes(b"<html>")
+    for copy in range(6):  # beside each other, and in shards of their own
+        for name in ("00.png", "03.jpg", "03.png"):
+            shutil.copy(folder / name, folder / f"{name[:-4]}-{copy}{name[-4:]}")
+            shutil.copy(folder / name, folder / f"z{copy}{name}")
+    table, found = scanned(sources_of(folder), embedder, tmp_path / "store", workers=3)
+    assert embedder.embedded == 10
+    for name, status in (("00.png", "ok"), ("03.jpg", "not_an_image"), ("03.png", "ok")):
+        copies = table[table["sample_id"].str.match(rf"z?\d?{name[:2]}(-\d)?{name[2:]}")]
+        assert len(copies) == 13 and copies["status"].eq(status).all()
+        said = copies.drop(columns=["sample_id", "mtime_ns"])
+        assert said.nunique(dropna=False).eq(1).all()
+        places = [number for number, sample in enumerate(found.sample_ids) if sample in set(copies["sample_id"])]
+        assert len(np.unique(found.embeddings[places], axis=0)) == len(np.unique(found.thumbs[places], axis=0)) <= 1
+    again = scanned(sources_of(folder), embedder, tmp_path / "store")
+    assert_same(again, (table, found))
+
+
+def test_a_copy_in_a_later_shard_is_not_decoded(
+    folder: Path, sources_of: Sources, embedder: FakeEmbedder, tmp_path: Path, decoded: list[int]
+) -> None:
+    for copy in range(6):
+        shutil.copy(folder / "00.png", folder / f"z{copy}.png")
+    scanned(sources_of(folder), embedder, tmp_path / "store")
+    assert len(decoded) == embedder.embedded == 10
+
+
+def test_whoever_waits_for_a_content_hears_of_the_error(
+    folder: Path, sources_of: Sources, embedder: FakeEmbedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(images: np.ndarray) -> np.ndarray:
+        time.sleep(0.2)  # the other batches are waiting now
+        raise ModelError("no room")
+
+    monkeypatch.setattr(embedder, "embed", breaks)
+    for copy in range(12):
+        shutil.copy(folder / "00.png", folder / f"00-{copy}.png")
+    with pytest.raises(ModelError, match="no room"):
+        scanned(sources_of(folder), embedder, tmp_path / "store", workers=5, shard_size=20)
+
+
+def test_another_process_is_told_of_what_is_stored(
+    folder: Path, sources_of: Sources, embedder: FakeEmbedder, tmp_path: Path
+) -> None:
+    table, _ = scanned(sources_of(folder), embedder, tmp_path / "store")
+    memory = Memory(Store(tmp_path / "store"), 10**6)
+    look = Look({"sha256": "under way", "status": "ok"})
+    assert memory.is_first(look) and not memory.is_first(look) and "under way" in memory
+    assert pickle.loads(pickle.dumps(memory)) == set(table["sha256"])
 
 
 def test_a_touched_file_is_hashed_and_not_decoded(
