@@ -106,8 +106,27 @@ class _Model:
         self.bias, self.right = _free(n), _free(n, start=self.usual)
         self.table, self.mix = _free(n, n, fitted=self.is_mixed), _free(n, n, fitted=self.is_mixed)
         self.skill = _free(int(said.labeller.max(initial=0)) + 1)
+        if self.is_mixed:
+            self._begin_as_seen()
         parameters = (self.height, self.round_off, self.unlike, self.bias, self.right, self.table, self.mix, self.skill)
         self.fitted = [parameter for parameter in parameters if parameter.requires_grad]
+
+    def _begin_as_seen(self) -> None:
+        """Start from what pictures that look like a class are called, the view taken for right as it is.
+
+        From a start without confusions the search may end where a class that is often called another has become part
+        of what the view takes for that other, and all labels are right.
+        """
+        import torch
+
+        with torch.no_grad():
+            called = torch.full_like(self.table, 0.5)  # (as which class it is seen, what it is called)
+            for _, seen, (of, label, _) in self._blocks():
+                called += torch.zeros_like(called).index_add(0, label, seen.exp().index_select(0, of)).T
+            right = called.diagonal().clone()
+            called *= (len(called) - 1) / (called.sum(dim=1) - right)[:, None]  # each wrong name, against their mean
+            self.right.copy_(called.diagonal().log())
+            self.table.copy_(called.log().fill_diagonal_(0))
 
     def view(self, scores: torch.Tensor) -> torch.Tensor:
         """(n, C) log P(class | pixels) of (n, C) scores."""
@@ -138,12 +157,17 @@ class _Model:
 
     def judged(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Rows of samples with labels, block by block, and their (n, C) log P(class, what was said | pixels)."""
+        for rows, seen, labels in self._blocks():
+            yield rows, seen + self.evidence(seen, *labels)
+
+    def _blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]]:
+        """Rows of samples with labels, their (n, C) views, and the labels: of which of the n, what, and by whom."""
         starts = range(0, len(self.rows), self.block)
         ends = np.searchsorted(self.of.numpy(), [start + self.block for start in starts])
         for start, first, end in zip(starts, [0, *ends], ends, strict=False):
             seen = self.view(self.scores[start : start + self.block].double())
             labels = self.of[first:end] - start, self.label[first:end], self.labeller[first:end]
-            yield self.rows[start : start + self.block], seen + self.evidence(seen, *labels)
+            yield self.rows[start : start + self.block], seen, labels
 
     def losses(self) -> Iterator[torch.Tensor]:
         """Parts of the mean of -log P(what was said) over the samples with labels, and the priors."""
@@ -152,7 +176,7 @@ class _Model:
         n = max(len(self.rows), 1)
         right = self.right.mean()
         apart = (self.height - 1, self.round_off - 2, self.unlike / 2**0.5, self.right - right)
-        drawn = [*apart, self.bias, self.table, self.mix, self.skill]
+        drawn = [*apart, self.bias, self.table / 2**0.5, self.mix, self.skill]
         if not self.is_mixed:  # so few labels would do without any errors, or with nothing else
             drawn.append(right - self.usual)
         yield PRIOR * torch.stack([part.square().sum() for part in drawn]).sum() / n

@@ -68,6 +68,22 @@ def test_few_samples_of_many_classes_rank_better_than_by_cleanlabs_recipe(n):
     assert ours > theirs + 0.05
 
 
+@pytest.mark.parametrize(("n", "n_classes"), [(1000, 10), (2000, 8)])
+def test_classes_often_called_the_same_other_one_are_found_out(n, n_classes):
+    """Three labels in ten name the next class. Without a start that expects it, the search took all for right."""
+    rng = np.random.default_rng(0)
+    centres, truth = rng.normal(size=(n_classes, 64)), rng.integers(0, n_classes, n)
+    pictures = 0.5 * centres[truth] + rng.normal(size=(n, 64))
+    embeddings = (pictures / np.linalg.norm(pictures, axis=1, keepdims=True)).astype(np.float16)
+    wrong = rng.random(n) < 0.3
+    given = pd.Series(np.char.add("c", np.where(wrong, (truth + 1) % n_classes, truth).astype(str)))
+    prediction = predict(embeddings, given, np.arange(n))
+    table = find_label(pd.DataFrame({"sample_id": given.index.astype(str), "label": given}), prediction)
+    assert table["label_probability"].sum() == pytest.approx(wrong.sum(), rel=0.1)
+    assert average_precision_score(wrong, -table["label_score"]) > 0.95
+    assert (table["suggested_label"] == np.char.add("c", truth.astype(str)))[wrong].mean() > 0.9
+
+
 def test_the_number_of_wrong_labels_is_estimated_and_suggestions_are_right(noisy, found):
     _, _, wrong, truth = noisy
     _, table = found
