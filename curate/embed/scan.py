@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from curate.embed.models import Embedder
 from curate.embed.store import NO_PLACE, Store
 from curate.engine import Engine, LocalEngine
 from curate.schema import TABLES, conform
+from curate.threads import torch_threads
 
 SCAN_VERSION = 1  # goes up when decoding or measuring the same bytes gives something else: old shards are stale then
 COLUMNS = [column.name for column in TABLES["scan"].columns]
@@ -68,7 +68,7 @@ def scan(
     lookers = lookers or open_lookers([file.path for file in new], embedder.image_size, options)
     lookers.know(memory)
     work = ShardWork(embedder, shards, memory, lookers, advance)
-    with lookers, _one_thread_for_each(embedder), quiet_decoders():
+    with lookers, torch_threads(max(1, torch.get_num_threads() // embedder.lanes)), quiet_decoders():
         for rows in (engine or LocalEngine()).map(work, tasks):
             failed += rows
     table = _assembled(sources["sample_id"], shards.rows(), failed)
@@ -212,17 +212,3 @@ def _assembled(sample_ids: pd.Series, stored: pd.DataFrame, failed: list[Row]) -
     table = pd.concat([stored[COLUMNS], conform("scan", pd.DataFrame(failed, columns=COLUMNS))])
     table = table.drop_duplicates("sample_id", keep="last").set_index("sample_id")
     return conform("scan", table.loc[sample_ids].reset_index())
-
-
-@contextmanager
-def _one_thread_for_each(embedder: Embedder) -> Iterator[None]:
-    """Share the cores among calls that run at once, rather than all cores taking part in every call.
-
-    Threads of one call wait for each other after each layer; those of several don't.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, before // embedder.lanes))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

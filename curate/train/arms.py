@@ -17,8 +17,9 @@ from torch import nn
 
 from curate import __version__
 from curate.progress import Advance, Progress
+from curate.threads import torch_threads
 from curate.train.data import Arm
-from curate.train.loop import Batch, Fitted, State, fit, predict, torch_threads
+from curate.train.loop import Batch, Fitted, State, fit, predict
 from curate.train.model import FACTS, WEIGHTS, save_weights
 from curate.train.recipe import Recipe
 from curate.workspace import replacing, write_atomically, write_parquet

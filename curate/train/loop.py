@@ -103,17 +103,6 @@ def predict(model: nn.Module, inputs: Iterable[torch.Tensor], *, device: torch.d
 
 
 @contextmanager
-def torch_threads(count: int | None) -> Iterator[None]:
-    """Let torch compute with so many threads per call meanwhile; None: as many as it does."""
-    usual = torch.get_num_threads()
-    torch.set_num_threads(count or usual)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(usual)
-
-
-@contextmanager
 def _memory_explained(recipe: Recipe, device: torch.device) -> Iterator[None]:
     """A smaller batch would be another recipe, so it is the user's to choose."""
     try:

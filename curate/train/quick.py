@@ -17,9 +17,10 @@ from curate.embed.look import resized
 from curate.embed.models import Embedder
 from curate.embed.tune import keep_large_blocks
 from curate.progress import Advance, Progress
+from curate.threads import torch_threads
 from curate.train.augment import Augment
 from curate.train.batches import endless_batches
-from curate.train.loop import Batch, torch_threads
+from curate.train.loop import Batch
 from curate.train.model import Head, State, unstandardised
 from curate.train.pixels import read_pixels
 from curate.train.recipe import Recipe
