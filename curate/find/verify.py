@@ -21,7 +21,7 @@ from curate.find.candidates import Candidates, find_candidates, reference_rows, 
 from curate.find.neighbors import nearest
 from curate.threads import torch_threads
 
-BATCH = 1024  # pairs aligned at once by each thread: 60 MB
+BATCH = 512  # pairs aligned at once by each thread: 30 MB
 PER_MOVE = 0.15  # a zoom by e, or a shift by half a width, leaves exp(-0.15) of the agreement
 PER_TURN = 0.85  # of it is left to a mirrored or turned picture: it has had eight chances to fit
 FITS = 0.6  # agreement of pixels from which no other pose is tried
