@@ -176,7 +176,7 @@ class _Model:
         n = max(len(self.rows), 1)
         right = self.right.mean()
         apart = (self.height - 1, self.round_off - 2, self.unlike / 2**0.5, self.right - right)
-        # by 2**0.5: as a standard normal draws, the others twice as strongly; more hid confusions, see docs/find-label.md
+        # by 2**0.5: as a standard normal draws, the others twice as strongly; that would hide confusions
         drawn = [*apart, self.bias, self.table / 2**0.5, self.mix, self.skill]
         if not self.is_mixed:  # so few labels would do without any errors, or with nothing else
             drawn.append(right - self.usual)
