@@ -163,9 +163,19 @@ split_options = gathered(
     ),
     click.option("--split-seed", type=int, default=SplitOptions.seed, show_default=True),
 )
+
+
+def _one_of(predictions: str, finetune: bool) -> str:
+    if finetune and predictions != FindOptions.predictions:
+        raise click.UsageError(f"--finetune and --predictions {predictions}: give one of them")
+    return "finetune" if finetune else predictions
+
+
 find_options = gathered(
     "finding",
-    FindOptions,
+    lambda predictions, finetune, finetune_epochs, seed: FindOptions(
+        predictions=_one_of(predictions, finetune), finetune_epochs=finetune_epochs, seed=seed
+    ),
     click.option(
         "--predictions",
         type=click.Choice(["probe", "trainer"]),
@@ -173,6 +183,8 @@ find_options = gathered(
         show_default=True,
         help="Whose out-of-sample predictions judge the labels; trainer: those of the last curate retrain.",
     ),
+    click.option("--finetune", is_flag=True, help="Train networks to judge the labels in its place; slow on a CPU."),
+    click.option("--finetune-epochs", type=click.IntRange(1), default=FindOptions.finetune_epochs, show_default=True),
     click.option("--seed", type=int, default=FindOptions.seed, show_default=True, help="Of the probe."),
 )
 policy_options = gathered(
@@ -292,6 +304,7 @@ def ingest(
     \b
     curate ingest photos/
     curate ingest samples.csv --annotations annotations.csv -w ws
+    curate ingest photos/ --finetune   train networks to judge the labels; slow on a CPU
     """
     from curate.verbs.ingest import ingest as run
 
@@ -338,7 +351,8 @@ def find(splitting: SplitOptions, finding: FindOptions, root: Path, as_json: boo
 
     \b
     curate find -w ws                        # after curate embed with another model
-    curate find -w ws --predictions trainer  # after curate retrain --preset full: a fine-tuned network judges
+    curate find -w ws --finetune             # networks are trained to judge the labels; slow on a CPU
+    curate find -w ws --predictions trainer  # after curate retrain --preset full: what its networks say
     """
     from curate.verbs.find import find as run
 

@@ -44,7 +44,8 @@ class FindOptions:
 
     neighbors: int = 20  # kept per sample
     imbalance: float = 0.30  # classes whose counts differ by more than this share are named
-    predictions: str = "probe"  # probe, in seconds; or trainer: the out-of-fold ones of the last `curate retrain`
+    predictions: str = "probe"  # probe, in seconds; finetune: networks trained for it; trainer: those of `retrain`
+    finetune_epochs: int = 6  # of each of the networks trained for it
     seed: int = 0
 
 

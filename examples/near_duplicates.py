@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from curate.config import EmbedOptions
-from curate.embed.models import load_embedder
+from curate.embed.embedder import load_embedder
 from curate.embed.scan import scan
 from curate.embed.store import load
 from curate.find.near_duplicate import duplicate_pairs

@@ -60,6 +60,11 @@ def test_decide_wants_a_file_or_a_rule(tmp_path):
     assert result.exit_code == 2 and "--above" in result.stderr
 
 
+def test_two_judges_of_the_labels_are_wrong_usage(tmp_path):
+    result = run("find", "-w", tmp_path, "--finetune", "--predictions", "trainer")
+    assert result.exit_code == 2 and "give one of them" in result.stderr
+
+
 def test_a_workspace_that_cannot_be_written_is_an_error_not_a_traceback(tmp_path):
     if os.geteuid() == 0:
         target = "/proc/curate-workspace"  # root may write anywhere but here

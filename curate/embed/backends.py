@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
@@ -85,16 +84,10 @@ def on_torch(network: Whole, device: torch.device, dtype: torch.dtype, lanes: in
     return run
 
 
-def on_openvino(network: Whole, shape: tuple[int, ...], dtype: torch.dtype, lanes: int) -> Run:
-    """Run by OpenVINO on a CPU, for batches of one shape; `lanes` calls at once, a stream for each.
-
-    Raises
-    ------
-    ModelError : OpenVINO can't convert this network
-    """
+def on_openvino(model: Any, dtype: torch.dtype, lanes: int) -> Run:
+    """Run a model of `curate.embed.convert` by OpenVINO on a CPU; `lanes` calls at once, a stream for each."""
     import openvino
 
-    model = _converted(network, shape)
     settings = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "NUM_STREAMS": lanes,
@@ -118,23 +111,3 @@ def on_openvino(network: Whole, shape: tuple[int, ...], dtype: torch.dtype, lane
             requests.put(request)
 
     return run
-
-
-def _converted(network: Whole, shape: tuple[int, ...]) -> Any:
-    """The network as an OpenVINO model. Not by `openvino.convert_model`, which reports its use over the network."""
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch calls its tracer deprecated; OpenVINO still reads networks by it
-            traced = torch.jit.trace(network, torch.zeros(shape, dtype=torch.uint8), check_trace=False)
-        frontend = FrontEndManager().load_by_framework("pytorch")
-        decoder = TorchScriptPythonDecoder(traced)  # in a variable: the frontend holds no reference to it
-        model = frontend.convert(frontend.load(decoder))
-        model.reshape(list(shape))
-    except Exception as error:  # the tracer and the converter raise many kinds
-        raise ModelError(
-            f"OpenVINO can't run this network ({str(error).splitlines()[0]})", do="use --backend torch"
-        ) from error
-    return model

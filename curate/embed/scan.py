@@ -12,10 +12,10 @@ import torch
 
 from curate.config import EmbedOptions
 from curate.embed.decode import quiet_decoders
+from curate.embed.embedder import Embedder
 from curate.embed.look import THUMB, File, Look, Row, squared
 from curate.embed.lookers import Lookers, list_files, open_lookers
 from curate.embed.memory import COLUMNS, Memory
-from curate.embed.models import Embedder
 from curate.embed.store import NO_PLACE, Store
 from curate.engine import Engine, LocalEngine
 from curate.schema import conform

@@ -10,9 +10,9 @@ import numpy as np
 
 from curate.config import EmbedOptions
 from curate.embed.decode import peek
+from curate.embed.packaged import PACKAGED
 from curate.errors import DecodeError, ModelError
 
-SIZES = {"tf_efficientnet_lite0": 224, "tf_efficientnet_lite2": 260}  # of models whose weights packages bring, pixels
 SMALLEST_SIZE, SIZE_STEP = 96, 32
 PEEKED = 64  # images looked at to choose the input size
 
@@ -41,8 +41,8 @@ def typical_side(paths: Sequence[str]) -> float | None:
 
 def own_size(name: str) -> tuple[int, bool]:
     """The input size that a model was made for, and whether it takes no other."""
-    if name in SIZES:
-        return SIZES[name], False
+    if name in PACKAGED:
+        return PACKAGED[name].image_size, False
     import timm
 
     require_known(name)

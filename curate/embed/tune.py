@@ -7,8 +7,6 @@ docs/embed.md tells what each step brings, and where that was measured.
 from __future__ import annotations
 
 import copy
-import ctypes
-import platform
 
 import torch
 from timm.layers import BatchNormAct2d
@@ -85,19 +83,3 @@ def _with_fixed_padding(conv: Conv2dSame, side: int) -> nn.Conv2d:
     fixed.weight = nn.Parameter(nn.functional.pad(conv.weight, (extra, 0, extra, 0)), requires_grad=False)
     fixed.bias = conv.bias
     return fixed
-
-
-def keep_large_blocks() -> None:
-    """Tell glibc to keep large blocks for the next call: else each activation is mapped and faulted in anew.
-
-    Holds for the process from here on. Elsewhere than on glibc it does nothing.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    libc = ctypes.CDLL(None)
-    libc.mallopt(_MMAP_THRESHOLD, 1 << 30)
-    libc.mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
-    libc.mallopt(_ARENA_MAX, 1)  # further arenas give their memory back whatever the threshold
-
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # malloc.h

@@ -27,10 +27,13 @@ PRIOR = 1.0  # pseudo-observations: weak beside a hundred labels per class, deci
 SHARED, SURE = 0.2, 0.03  # what people share of the probe's view, and how sure that is; see docs/find-label.md
 LABELS_A_WEIGHT = 10  # of fewer, C × C weights would learn the errors; the rule of Peduzzi et al. 1996 for regressions
 MOST_MIXED = 100  # classes; beyond, C × C weights would cost more than they bring
+ROUNDED = 2.0  # log of how steeply scores are rounded off at 0, where the search begins
+LEAST = 1e-6  # probability; lower ones are taken for it
 RIGHT = 3.0  # how much likelier than another one the right class of ten is named, in logarithms
 ITERATIONS = 300
 BLOCK = 1 << 18  # numbers, samples by classes, held at once of each step of the model
 HISTORY = 1 << 22  # numbers that L-BFGS may remember: all steps of a few classes, twenty and more of many
+TOLERANCES = {"ftol": 1e-9, "gtol": 1e-6}  # share of the loss that a step wins, and slope, that end the search
 TINY = 1e-9
 NO_NUMBER = 1e9  # in place of a loss that is none
 
@@ -86,6 +89,11 @@ def fit_noise(scores: np.ndarray, said: Said) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(by_pixels.numpy()), np.asarray(by_all.numpy())
 
 
+def as_scores(probabilities: np.ndarray) -> np.ndarray:
+    """(N, C) float32 scores that the view takes for these (N, C) probabilities where the search begins."""
+    return (np.log(np.expm1(np.maximum(probabilities, LEAST))) / np.exp(ROUNDED)).astype(np.float32)
+
+
 class _Model:
     """The parameters of view and labellers, float64, and what they say of the scores and labels that were given."""
 
@@ -99,7 +107,7 @@ class _Model:
         self.of = torch.from_numpy(of)  # which of these each label is of, ascending
         self.label, self.labeller = torch.from_numpy(said.label[order]), torch.from_numpy(said.labeller[order])
         self.itself = torch.diag(torch.full((n,), torch.inf, dtype=torch.float64))
-        self.height, self.round_off = _free(start=1.0), _free(start=2.0)  # log a, log k
+        self.height, self.round_off = _free(start=1.0), _free(start=ROUNDED)  # log a, log k
         self.unlike = _free()  # how many `SURE` the shared view is from `SHARED`
         self.is_mixed = n <= MOST_MIXED and len(said.label) >= LABELS_A_WEIGHT * n**2
         self.usual = RIGHT + float(np.log((n - 1) / 9))  # as likely to be right among n classes
@@ -175,7 +183,7 @@ class _Model:
 
         n = max(len(self.rows), 1)
         right = self.right.mean()
-        apart = (self.height - 1, self.round_off - 2, self.unlike / 2**0.5, self.right - right)
+        apart = (self.height - 1, self.round_off - ROUNDED, self.unlike / 2**0.5, self.right - right)
         # by 2**0.5: as a standard normal draws, the others twice as strongly; that would hide confusions
         drawn = [*apart, self.bias, self.table / 2**0.5, self.mix, self.skill]
         if not self.is_mixed:  # so few labels would do without any errors, or with nothing else
@@ -194,25 +202,33 @@ def _free(*shape: int, start: float = 0.0, fitted: bool = True) -> torch.Tensor:
 def _minimise(losses: Callable[[], Iterable[torch.Tensor]], parameters: list[torch.Tensor]) -> None:
     """Bring the sum of `losses` to its minimum, holding what the gradient needs of one at a time.
 
-    The valley is long and flat, so all the curvature that was met is remembered. Where a step goes so far that the
-    loss is no number any more, it counts as far too large, so that the line search turns back.
+    The valley is long and flat, so much of the curvature that was met is remembered. By SciPy's L-BFGS (Zhu, Byrd, Lu
+    and Nocedal 1997), as torch's imports its compiler, which takes a second. Where a step goes so far that the loss is
+    no number any more, it counts as far too large, so that the line search turns back.
     """
     import torch
+    from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
 
-    history = max(20, min(ITERATIONS, HISTORY // sum(parameter.numel() for parameter in parameters)))
-    optimizer = torch.optim.LBFGS(
-        parameters, max_iter=ITERATIONS, history_size=history, tolerance_change=1e-8, line_search_fn="strong_wolfe"
-    )
+    sizes = [parameter.numel() for parameter in parameters]
 
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        total = torch.zeros((), dtype=torch.float64)
+    def move(place: np.ndarray) -> None:
+        with torch.no_grad():
+            for parameter, values in zip(parameters, torch.from_numpy(place).split(sizes), strict=True):
+                parameter.copy_(values.view_as(parameter))
+
+    def loss_and_slope(place: np.ndarray) -> tuple[float, np.ndarray]:
+        move(place)
+        total, slope = 0.0, np.zeros_like(place)
         for loss in losses():
-            loss.backward()
-            total += loss.detach()
-        if not all(part is None or part.isfinite().all() for part in (total, *(each.grad for each in parameters))):
-            optimizer.zero_grad()
-            return torch.full_like(total, NO_NUMBER)
-        return total
+            slopes = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+            slope += torch.cat([part.flatten() for part in slopes]).numpy()
+            total += loss.item()
+        is_number = np.isfinite(total) and np.isfinite(slope).all()
+        return (total, slope) if is_number else (NO_NUMBER, np.zeros_like(place))
 
-    optimizer.step(closure)
+    start = torch.cat([parameter.detach().flatten() for parameter in parameters]).numpy()
+    most = {"maxiter": ITERATIONS, "maxcor": min(ITERATIONS, max(20, HISTORY // len(start)))}
+    with threadpool_limits(1, user_api="blas"):  # its threads and torch's would wait for each other
+        found = minimize(loss_and_slope, start, jac=True, method="L-BFGS-B", options={**most, **TOLERANCES})
+    move(found.x)

@@ -133,7 +133,8 @@ def _reduce(embeddings: _Rows, everything: np.ndarray, fit: Fit) -> _Reduced:
     d = len(fit.covariance)
     p = min(COMPONENTS, d)
     scale = np.abs(fit.covariance).max() or np.float32(1)  # LAPACK gives up on numbers as small as these
-    axes = linalg.eigh(fit.covariance / scale, subset_by_index=[d - p, d - 1], check_finite=False)[1]
+    # by divide and conquer: of few samples most eigenvalues are alike, of which LAPACK's default may find no vectors
+    axes = linalg.eigh(fit.covariance / scale, driver="evd", check_finite=False)[1][:, d - p :]
     rows, rest = np.empty((len(everything), p), np.float32), np.empty(len(everything), np.float32)
     for at, block in embeddings.blocks(everything):
         block -= fit.centres[0]

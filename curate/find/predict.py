@@ -19,7 +19,7 @@ import pandas as pd
 
 from curate.config import FindOptions
 from curate.errors import NotEnoughData
-from curate.find.noise import Said, fit_noise, said_once, said_together
+from curate.find.noise import Said, as_scores, fit_noise, said_once, said_together
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,8 @@ class Prediction:
     classes : (C,) names, sorted
     pred_probs : (N, C) float32, P(true class | pixels), rows sum to 1; of a model that saw neither the sample's
         label nor its duplicates'
-    scores : (N, C) float32, the probe's raw scores: about 1 for the right class and 0 for the others
+    scores : (N, C) float32, the raw scores that `pred_probs` is fitted to: the probe's are about 1 for the right class
+        and 0 for the others
     posterior : (N, C) float32, P(true class | pixels, what people said of the sample)
     """
 
@@ -91,20 +92,25 @@ def predict(
 def from_trainer(
     told: pd.DataFrame, probed: Prediction, samples: pd.DataFrame, *, said: pd.DataFrame | None = None
 ) -> Prediction:
-    """The trainer's out-of-fold predictions in place of the probe's, brought to the same calibration.
+    """The probe's predictions and a trained network's, pooled, and brought to the probe's calibration.
+
+    Each errs where the other does not: the geometric mean of both ranks better than either (a logarithmic opinion pool;
+    Genest and Zidek 1986).
 
     Parameters
     ----------
-    told : `sample_id` and a column for each class, rows sum to 1; of a model that saw neither the sample's label
+    told : `sample_id` and a column for each class, rows sum to 1; of a network that saw neither the sample's label
         nor its duplicates'
-    probed : the probe's, which stay for samples that the trainer does not tell of
+    probed : the probe's, which stand alone for samples and classes that the network does not tell of
     samples : `sample_id` and `label`, (N,) rows, those of `probed`
     said : as for `predict`
     """
-    classes = list(probed.classes)
-    scores = told.set_index("sample_id").reindex(index=samples["sample_id"], columns=classes).to_numpy(np.float32)
-    untold = np.isnan(scores).all(axis=1)
-    scores = np.where(untold[:, None], probed.scores, np.nan_to_num(scores))
+    classes, by_probe = list(probed.classes), probed.pred_probs
+    seen = told.set_index("sample_id").reindex(index=samples["sample_id"], columns=classes).to_numpy(np.float32)
+    untold = np.isnan(seen)
+    left = 1 - np.where(untold, by_probe, 0).sum(axis=1, keepdims=True)  # to be shared by the classes that it knows
+    pooled = np.sqrt(by_probe * np.where(untold, by_probe, left * seen))
+    scores = as_scores(pooled / pooled.sum(axis=1, keepdims=True))
     y = pd.Categorical(samples["label"], categories=classes).codes.astype(np.int64)
     return _judged(probed.classes, scores, y, said_once(y) if said is None else _numbers(said, probed.classes))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -140,6 +140,14 @@ class Workshop:
         if checkpoint is not None:
             checkpoint.unlink(missing_ok=True)
         return outcome
+
+    def run_all(
+        self, jobs: Sequence[Job], description: str, progress: Progress, *, last_epoch: int | None = None
+    ) -> list[Outcome]:
+        """`run` each, one after the other, behind one bar."""
+        steps = (last_epoch or self.recipe.epochs) * self.recipe.steps_per_epoch
+        with progress(description, steps * len(jobs), "steps") as advance:
+            return [self.run(job, advance=advance, last_epoch=last_epoch) for job in jobs]
 
     def _fit(
         self, job: Job, last_epoch: int | None, checkpoint: Path | None, advance: Advance

@@ -11,8 +11,9 @@ import pandas as pd
 from curate.config import TrainOptions
 from curate.progress import Progress, silent
 from curate.train.arms import Job, Outcome, Workshop
-from curate.train.data import Arm, Study, group_keys, grouped_folds, plan_study
+from curate.train.data import Study, group_keys, plan_study
 from curate.train.evaluate import compare, score
+from curate.train.folds import fold_jobs, out_of_fold
 from curate.train.pixels import require_files
 from curate.train.recipe import n_folds
 from curate.train.record import require_tensorboard, write_run
@@ -50,17 +51,20 @@ def retrain(
     if options.tensorboard:
         require_tensorboard()
     study = plan_study(before, after, options=options)
-    require_files(study.images())
-    workshop = open_workshop(study, run_folder, options=options)
+    images = study.images()
+    require_files(images)
+    n_train = len(study.before.train)
+    workshop = open_workshop(images, study.classes, run_folder, n_train=n_train, options=options)
     arms = list(_arm_jobs(study, run_folder, options))
-    folds = list(_fold_jobs(study, run_folder, options, n_folds(options, workshop.recipe.preset)))
+    pool = pd.concat([study.after.train, study.after.val]).sort_values("sample_id", ignore_index=True)
+    count = n_folds(options, workshop.recipe.preset)
+    folds = fold_jobs(pool, study.outside, run_folder / "folds", count=count, seed=options.seed)
     if not all(workshop.is_finished(job) for job in [*arms, *folds]):
         workshop.learner.prepare(progress)
-    outcomes = _run_all(workshop, arms, "train", progress)
+    outcomes = workshop.run_all(arms, "train", progress)
     # each fold learns for as many epochs as `after` needed: stopping by its own held-out part would
     # let the labels that it is to judge choose the model
-    held_out = _run_all(workshop, folds, "out of fold", progress, last_epoch=_best_epoch(arms, outcomes))
-    pred_probs = _out_of_fold(workshop.classes, folds, held_out)
+    pred_probs = out_of_fold(workshop, folds, "out of fold", progress, last_epoch=_best_epoch(arms, outcomes))
     comparison = _judge(study, workshop, list(zip(arms, outcomes, strict=True)), pred_probs, options)
     write_run(run_folder, comparison, workshop, versions={"before": before, "after": after}, options=options)
     workshop.learner.close()
@@ -75,39 +79,8 @@ def _arm_jobs(study: Study, run_folder: Path, options: TrainOptions) -> Iterator
             yield Job(arm, study.test, seed, run_folder / "arms" / f"{arm.name}-{seed}")
 
 
-def _fold_jobs(study: Study, run_folder: Path, options: TrainOptions, count: int) -> Iterator[Job]:
-    pool = pd.concat([study.after.train, study.after.val]).sort_values("sample_id", ignore_index=True)
-    count = min(count, len(np.unique(group_keys(pool))))
-    if count < 2:
-        return
-    folds = grouped_folds(pool, count, seed=options.seed)
-    for fold in range(count):
-        arm = Arm(f"fold-{fold}", pool[folds != fold].reset_index(drop=True), pool.head(0))
-        judged = pd.concat([pool[folds == fold], study.outside], ignore_index=True)[["sample_id", "path"]]
-        yield Job(arm, judged, options.seed, run_folder / "folds" / str(fold), keep_model=False)
-
-
-def _run_all(
-    workshop: Workshop, jobs: list[Job], description: str, progress: Progress, *, last_epoch: int | None = None
-) -> list[Outcome]:
-    steps = (last_epoch or workshop.recipe.epochs) * workshop.recipe.steps_per_epoch
-    with progress(description, steps * len(jobs), "steps") as advance:
-        return [workshop.run(job, advance=advance, last_epoch=last_epoch) for job in jobs]
-
-
 def _best_epoch(jobs: list[Job], outcomes: list[Outcome]) -> int:
     return next(o.facts["best_epoch"] for job, o in zip(jobs, outcomes, strict=True) if job.arm.name == "after")
-
-
-def _out_of_fold(classes: list[str], folds: list[Job], outcomes: list[Outcome]) -> pd.DataFrame:
-    """Each sample from the model that held it out; a sample of no fold, the mean of all models."""
-    parts = [
-        pd.DataFrame(outcome.probabilities, columns=classes).assign(sample_id=job.judged["sample_id"])
-        for job, outcome in zip(folds, outcomes, strict=True)
-    ]
-    if not parts:
-        return pd.DataFrame(columns=["sample_id", *classes])
-    return pd.concat(parts).groupby("sample_id", sort=True)[classes].mean().reset_index()
 
 
 def _judge(

@@ -64,13 +64,11 @@ class Study:
         )
 
     def images(self) -> pd.DataFrame:
-        """sample_id and path of every image that any arm needs, sorted by sample_id."""
-        parts = [self.before.train, self.before.val, self.after.train, self.after.val, self.test, self.outside]
-        return (
-            pd.concat([part[["sample_id", "path"]] for part in parts])
-            .drop_duplicates("sample_id")
-            .sort_values("sample_id", ignore_index=True)
-        )
+        """sample_id, path and is_learned (by any arm) of every image that any arm needs, sorted by sample_id."""
+        learned = pd.concat([self.before.train, self.before.val, self.after.train, self.after.val])
+        everything = pd.concat([learned, self.test, self.outside])[["sample_id", "path"]]
+        everything = everything.drop_duplicates("sample_id").sort_values("sample_id", ignore_index=True)
+        return everything.assign(is_learned=everything["sample_id"].isin(learned["sample_id"]))
 
 
 def plan_study(before: pd.DataFrame, after: pd.DataFrame, *, options: TrainOptions) -> Study:

@@ -13,14 +13,8 @@ START = 0.01  # first and last learning rate, as a share of the highest
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019). Biases and norms are not decayed, and early layers learn slower."""
-    return create_optimizer_v2(
-        model,
-        opt="adamw",
-        lr=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        layer_decay=recipe.layer_decay,
-    )
+    """AdamW (Loshchilov and Hutter 2019). Biases and norms are not decayed."""
+    return create_optimizer_v2(model, opt="adamw", lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe) -> CosineLRScheduler:

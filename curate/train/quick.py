@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from curate.allocator import keep_large_blocks
+from curate.embed.embedder import Embedder
 from curate.embed.look import resized
-from curate.embed.models import Embedder
-from curate.embed.tune import keep_large_blocks
 from curate.progress import Advance, Progress
 from curate.threads import torch_threads
 from curate.train.augment import Augment

@@ -18,7 +18,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 128,
         "learning_rate": 3e-4,
         "weight_decay": 3.0,
-        "layer_decay": None,
         "folds": 5,
     },
     "full": {
@@ -27,7 +26,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": 64,
         "learning_rate": 1e-3,
         "weight_decay": 0.05,
-        "layer_decay": 0.8,
         "folds": 3,
     },
 }
@@ -45,7 +43,6 @@ class Recipe:
     views : augmented looks at each image beside the plain one; quick only, full draws a new one each time
     steps_per_epoch : the same for all arms, from the size of the version before: an epoch is a number of
         steps, not a pass
-    layer_decay : factor on the learning rate from each layer to the one before it; None: no factor
     The others are those of `curate.config.TrainOptions`.
     """
 
@@ -59,7 +56,6 @@ class Recipe:
     batch_size: int
     learning_rate: float
     weight_decay: float
-    layer_decay: float | None
     warmup: float
     label_smoothing: float
     ema_decay: float

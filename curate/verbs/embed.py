@@ -32,7 +32,7 @@ def embed(workspace: Workspace, *, options: EmbedOptions | None = None, progress
         options = _sized(workspace, options, sources)
         store = f"embeddings/{options.model}-{options.image_size}px"
         with _begun(workspace.path(store), sources, options) as lookers:
-            from curate.embed.models import load_embedder  # takes seconds to import; meanwhile files are looked at
+            from curate.embed.embedder import load_embedder  # takes a second to import; meanwhile files are looked at
             from curate.embed.scan import scan
 
             embedder = load_embedder(options, sources["path"].to_list())

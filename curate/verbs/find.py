@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from importlib import import_module
 from threading import Thread
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate.config import FindOptions, SplitOptions
+from curate.config import FindOptions, SplitOptions, TrainOptions
 from curate.errors import NotEnoughData, StageMissing
 from curate.progress import Progress, silent
 from curate.schema import conform
@@ -24,8 +25,10 @@ SPLIT_PROOF = "tables/split_proof.json"
 CLASS_REPORT = "tables/classes.parquet"
 ANNOTATORS = "tables/annotators.parquet"
 FIRST_PROBE = "pred_probs/first.npz"  # the probe's, which the consensus rests on
-PROBE = "pred_probs/probe.npz"  # the prediction in force: the same, or the trainer's where asked for
+PROBE = "pred_probs/probe.npz"  # the prediction in force: the same, or by what a trained network says where asked for
+LABELLED = ["scan", "sources", EMBEDDER, "annotations"]  # the files that embeddings and labels come from
 TRAINER = "pred_probs/trainer.parquet"  # out of fold, by `curate retrain`
+FINETUNED = "pred_probs/finetuned.parquet"  # out of fold, by networks that were trained for it
 
 Finder = Callable[..., pd.DataFrame]
 log = logging.getLogger(__name__)
@@ -82,7 +85,8 @@ def find(
 
     options, splitting = options or FindOptions(), splitting or SplitOptions()
     finders = all_finders()
-    preparing: list[Callable[..., None]] = [add_neighbors, add_pairs, add_prediction, add_splits]
+    predicting = partial(add_prediction, progress=progress)
+    preparing: list[Callable[..., None]] = [add_neighbors, add_pairs, predicting, add_splits]
     with workspace.writing(), progress("find", len(preparing) + len(finders), "steps") as advance:
         facts = open_facts(workspace)
         for prepare in preparing:
@@ -151,8 +155,10 @@ def add_pairs(workspace: Workspace, facts: Facts, options: FindOptions, splittin
     facts.groups = join_groups(duplicate_groups(facts.samples, facts.pairs), facts.samples["group"])
 
 
-def add_prediction(workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions) -> None:
-    """What probe and people say together, the consensus, and where asked the trainer's word for the probe's."""
+def add_prediction(
+    workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions, progress: Progress = silent
+) -> None:
+    """What pixels and people say together, the pixels by the probe or, where asked, a network; and the consensus."""
     from curate.find.predict import Prediction, from_trainer, predict
 
     facts.samples["label"] = _given_labels(workspace, facts.samples)
@@ -169,18 +175,41 @@ def add_prediction(workspace: Workspace, facts: Facts, options: FindOptions, spl
         return predict(facts.embeddings, facts.samples["label"], facts.groups, options=options, said=said)
 
     def in_force(first: Prediction) -> Prediction:
-        return from_trainer(workspace.read(TRAINER), first, facts.samples, said=said) if trained else first
+        return from_trainer(workspace.read(network), first, facts.samples, said=said) if network else first
 
-    trained, probed = _trained(workspace, options), None
+    probed = None
     try:
-        probed = first = derived(FIRST_PROBE, by_probe, ["scan", "sources", EMBEDDER, "annotations"])
-        facts.prediction = derived(PROBE, lambda: in_force(first), [FIRST_PROBE, *trained])
+        network = _by_network(workspace, facts, options, progress)
+        probed = first = derived(FIRST_PROBE, by_probe, LABELLED)
+        facts.prediction = derived(PROBE, lambda: in_force(first), [FIRST_PROBE, *([network] if network else [])])
     except NotEnoughData as reason:  # one class, or no labels at all: the other finders have work all the same
         facts.lacking["prediction"] = reason.found
         workspace.forget(FIRST_PROBE)
         workspace.forget(PROBE)
-    if _is_annotated(workspace):
-        _add_consensus(workspace, facts, probed)
+    if not _is_annotated(workspace):
+        return
+    if options.predictions == "trainer":  # it learned labels that rest on the consensus
+        _add_consensus(workspace, facts, probed, FIRST_PROBE)
+    else:
+        _add_consensus(workspace, facts, facts.prediction, PROBE)
+
+
+def _by_network(workspace: Workspace, facts: Facts, options: FindOptions, progress: Progress) -> str:
+    """The file with what a trained network says of samples that it has not seen; empty where the probe is to judge."""
+    if options.predictions == "trainer" and not workspace.has(TRAINER):
+        raise StageMissing("the trainer has made no predictions yet", do="curate retrain, without --folds 0")
+    if options.predictions != "finetune":
+        return TRAINER if options.predictions == "trainer" else ""
+    training = TrainOptions(model=workspace.read(EMBEDDER)["model"], epochs=options.finetune_epochs, seed=options.seed)
+
+    def make() -> pd.DataFrame:
+        from curate.train.folds import fine_tuned
+
+        samples = facts.samples.assign(group=[f"group {group}" for group in facts.groups])
+        return fine_tuned(samples, workspace.path("finetune"), options=training, progress=progress)
+
+    workspace.derive(FINETUNED, make, inputs=LABELLED, parameters=asdict(training))
+    return FINETUNED
 
 
 def _all_said(workspace: Workspace, samples: pd.DataFrame) -> pd.DataFrame:
@@ -195,13 +224,6 @@ def _all_said(workspace: Workspace, samples: pd.DataFrame) -> pd.DataFrame:
     votes["labeller"] = "annotator " + votes["annotator"]
     said = pd.concat([votes, given[~given["sample_id"].isin(votes["sample_id"])]], ignore_index=True)
     return said[["row", "label", "labeller"]]
-
-
-def _trained(workspace: Workspace, options: FindOptions) -> list[str]:
-    """The file of the trainer's predictions, where they are asked for."""
-    if options.predictions == "trainer" and not workspace.has(TRAINER):
-        raise StageMissing("the trainer has made no predictions yet", do="curate retrain, without --folds 0")
-    return [TRAINER] if options.predictions == "trainer" else []
 
 
 def _is_annotated(workspace: Workspace) -> bool:
@@ -219,8 +241,9 @@ def _given_labels(workspace: Workspace, samples: pd.DataFrame) -> pd.Series:
     return labels
 
 
-def _add_consensus(workspace: Workspace, facts: Facts, prediction: Any) -> None:
-    """CROWDLAB's consensus becomes the label in force; where a file can't be read, the majority's."""
+def _add_consensus(workspace: Workspace, facts: Facts, prediction: Any, source: str) -> None:
+    """CROWDLAB's consensus by the prediction, of the file `source`, becomes the label in force; of what can't be read,
+    the majority's."""
     from curate.ingest.annotators import crowdlab, majority
 
     annotations = workspace.read("annotations")
@@ -239,8 +262,8 @@ def _add_consensus(workspace: Workspace, facts: Facts, prediction: Any) -> None:
     rest = majority(annotations)
     rest = rest[~rest["sample_id"].isin(consensus["sample_id"])]
     table = pd.concat([consensus, rest]).sort_values("sample_id", ignore_index=True)
-    workspace.write("consensus", table, inputs=["annotations", FIRST_PROBE])
-    workspace.write(ANNOTATORS, quality, inputs=["annotations", FIRST_PROBE])
+    workspace.write("consensus", table, inputs=["annotations", source])
+    workspace.write(ANNOTATORS, quality, inputs=["annotations", source])
     agreed = facts.samples["sample_id"].map(table.set_index("sample_id")["label"])
     facts.samples["label"] = agreed.fillna(facts.samples["label"])
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ def unprivileged(workspace, tmp_path) -> Iterator[None]:
     file = verdicts(workspace, tmp_path / "warm.csv")
     for command in (["decide", file], ["apply"], ["report"], ["review", "--html"], ["review", "--csv"]):
         done(*command, "-w", workspace)  # imports what nobody may not read
+    import_module("curate.embed.models")  # nor a network that is kept in root's cache
     os.seteuid(NOBODY)
     try:
         yield

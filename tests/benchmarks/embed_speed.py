@@ -25,9 +25,9 @@ import torch
 
 from curate.config import EmbedOptions
 from curate.embed.decode import decode
+from curate.embed.embedder import Embedder, load_embedder
 from curate.embed.look import THUMB, resized
 from curate.embed.measure import WORK_SIDE, measure
-from curate.embed.models import Embedder, load_embedder
 from curate.embed.scan import scan
 from curate.embed.store import load
 

@@ -23,8 +23,8 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from curate.config import EmbedOptions
+from curate.embed.embedder import load_embedder
 from curate.embed.look import resized
-from curate.embed.models import load_embedder
 from curate.find.neighbors import Neighbors, nearest
 from curate.find.outlier import find_outlier
 

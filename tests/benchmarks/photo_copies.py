@@ -81,6 +81,39 @@ def screenshot(picture: Image.Image) -> Image.Image:
     return screen
 
 
+def on_a_phone(picture: Image.Image) -> Image.Image:
+    """The screenshot of a phone: dark, nearly as wide as the picture, a clock above and words below."""
+    width, height = round(picture.width * 1.06), round(picture.height * 1.9)
+    screen = Image.new("RGB", (width, height), (18, 18, 20))
+    draw, size = ImageDraw.Draw(screen), height // 40
+    draw.text((10, height // 60), "12:41", fill="white", font_size=size)
+    draw.text((round(width * 0.85), height // 60), "87%", fill="white", font_size=size)
+    screen.paste(picture, (round(width * 0.03), round(height * 0.22)))
+    for line in range(4):
+        place = (round(width * 0.05), round(height * 0.78) + line * height // 28)
+        draw.text(place, "a comment about this picture, and more", fill=(200, 200, 200), font_size=size)
+    return screen
+
+
+def on_a_page(picture: Image.Image) -> Image.Image:
+    """The picture on a white page, below five lines of text."""
+    width, height = round(picture.width * 1.4), round(picture.height * 1.7)
+    page = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(page)
+    for line in range(5):
+        place = (round(width * 0.05), round(height * (0.03 + 0.04 * line)))
+        words = "Lorem ipsum dolor sit amet, consectetur adipiscing"
+        draw.text(place, words, fill="black", font_size=round(height * 0.03))
+    page.paste(picture, (round(picture.width * 0.2), round(height * 0.26)))
+    return page
+
+
+def hung(picture: Image.Image) -> Image.Image:
+    """In a frame, with a mat between."""
+    mat = ImageOps.expand(picture, round(0.06 * max(picture.size)), fill=(245, 243, 238))
+    return ImageOps.expand(mat, round(0.03 * max(picture.size)), fill=(60, 40, 30))
+
+
 COPIES: dict[str, Callable[[Image.Image, Random], Image.Image]] = {
     "JPEG quality 90": lambda p, r: reencoded(p, 90),
     "JPEG quality 30": lambda p, r: reencoded(p, 30),
@@ -101,4 +134,7 @@ COPIES: dict[str, Callable[[Image.Image, Random], Image.Image]] = {
     "watermarked": lambda p, r: watermarked(p),
     "text over the picture": lambda p, r: captioned(p),
     "screenshot": lambda p, r: screenshot(p),
+    "screenshot of a phone": lambda p, r: on_a_phone(p),
+    "on a page of text": lambda p, r: on_a_page(p),
+    "framed": lambda p, r: hung(p),
 }

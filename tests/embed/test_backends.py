@@ -6,15 +6,17 @@ import logging
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from embed_samples import picture
 
-from curate.embed import backends, models
+from curate.embed import convert, embedder, models
 from curate.embed.backends import choose_backend
-from curate.embed.models import Embedder, create_backbone
+from curate.embed.embedder import Embedder
+from curate.embed.models import create_backbone
 from curate.errors import ModelError
 
 pytest.importorskip("openvino", reason="the backend openvino is not installed")
@@ -35,14 +37,14 @@ def both(name: str, images: np.ndarray, size: int = 64) -> list[np.ndarray]:
 
 
 def test_openvino_gives_the_embeddings_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_choose_dtype", lambda device: torch.float32)
+    monkeypatch.setattr(embedder, "_choose_dtype", lambda device: torch.float32)
     torchs, openvinos = both(DEFAULT, pictures(11))
     assert (torchs * openvinos).sum(axis=1).min() > 0.99999
     np.testing.assert_allclose(openvinos, torchs, atol=1e-4)
 
 
 def test_half_precision_of_both_is_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_choose_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr(embedder, "_choose_dtype", lambda device: torch.bfloat16)
     torchs, openvinos = both(DEFAULT, pictures(11))
     assert (torchs * openvinos).sum(axis=1).min() > 0.99
 
@@ -61,7 +63,7 @@ def seeded(name: str) -> torch.nn.Module:
 def test_networks_that_come_and_go_in_any_order_leave_signals_be() -> None:
     script = """
 import os, signal, torch
-from curate.embed.models import Embedder
+from curate.embed.embedder import Embedder
 got = []
 signal.signal(signal.SIGUSR1, lambda *_: got.append(1))
 make = lambda: Embedder("tf_efficientnet_lite0", 64, device=torch.device("cpu"), batch_size=2, backend="openvino")
@@ -75,7 +77,9 @@ assert got
     assert done.returncode == 0, f"{done.returncode}: {done.stderr}"
 
 
-def test_converting_a_network_asks_nothing_of_the_internet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_converting_a_network_asks_nothing_of_the_internet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # or it would be read, as it was converted before
+
     def refused(*_: object) -> None:
         raise AssertionError("somebody wanted to connect")
 
@@ -101,12 +105,13 @@ def test_a_backend_that_cannot_be_is_an_error() -> None:
 
 
 def test_a_network_that_openvino_cannot_run_is_run_by_torch_and_said(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuses(*_: object, **__: object) -> None:
         raise RuntimeError("no such operation")
 
-    monkeypatch.setattr(backends.torch.jit, "trace", refuses)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # or it would be read, as it was converted before
+    monkeypatch.setattr(convert.torch.jit, "trace", refuses)
     with caplog.at_level(logging.WARNING):
         assert Embedder(DEFAULT, 64, device=CPU, batch_size=2).backend == "torch"
     assert "no such operation" in caplog.text

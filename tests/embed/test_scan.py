@@ -21,9 +21,9 @@ from slow_scan import scan_slowly
 
 from curate.config import EmbedOptions
 from curate.embed import look, lookers
+from curate.embed.embedder import Embedder
 from curate.embed.look import Look
 from curate.embed.memory import Memory
-from curate.embed.models import Embedder
 from curate.embed.scan import scan
 from curate.embed.store import Embedded, Store, load
 from curate.errors import ModelError, StageMissing

@@ -8,7 +8,7 @@ from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
 from curate.embed.pool import embedding_network
-from curate.embed.tune import keep_large_blocks, tuned
+from curate.embed.tune import tuned
 
 
 def outputs(network: nn.Module, size: int) -> torch.Tensor:
@@ -60,7 +60,3 @@ class Misleading(nn.Module):
 def test_a_network_that_tuning_would_change_is_left_as_it_is() -> None:
     network = Misleading().eval()
     assert tuned(network, 16) is network
-
-
-def test_the_allocators_settings_can_be_made_anywhere() -> None:
-    keep_large_blocks()

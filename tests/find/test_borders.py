@@ -41,6 +41,34 @@ def test_the_bar_and_the_margins_of_a_window_are_cut_off():
     assert alike(without_borders(inside(window, 2, 5, 24, 24)[None])[0][0], picture()) > 0.97
 
 
+def phone_screen() -> np.ndarray:
+    window = np.full((32, 32, 3), 18, np.uint8)
+    window[1, 2:9] = window[1, 26:30] = 220  # a clock and a battery
+    window[26:28, 3:25] = [[[200], [90]] * 11] * 2  # a comment
+    return inside(window, 1, 6, 30, 18)
+
+
+def test_a_title_in_the_bar_and_words_below_are_cut_off():
+    some = np.stack([phone_screen(), picture(1)])
+    bare, changed = without_borders(some)
+    np.testing.assert_array_equal(changed, [True, False])
+    assert alike(bare[0], picture()) > 0.97 > alike(some[0], picture())
+
+
+def test_where_most_pictures_look_like_windows_none_is_one():
+    some = np.stack([phone_screen(), phone_screen(), picture(1)])
+    assert alike(without_borders(some)[0][0], picture()) < 0.9
+
+
+def test_a_picture_with_a_plain_sky_and_ground_is_no_window():
+    plain = picture()
+    plain[:6], plain[28:] = (120, 160, 220), (90, 80, 60)
+    plain[:6, :8] = plain[28:, 24:] = 255  # a cloud and a stone, so that no edge is of one colour
+    bare, changed = without_borders(plain[None])
+    assert not changed.any()
+    np.testing.assert_array_equal(bare[0], plain)
+
+
 def test_pictures_without_a_border_stay_as_they_are():
     some = np.stack([picture(seed) for seed in range(20)])
     bare, changed = without_borders(some)

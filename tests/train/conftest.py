@@ -32,7 +32,6 @@ def make_recipe() -> Callable[..., Recipe]:
             "batch_size": 16,
             "learning_rate": 0.05,
             "weight_decay": 0.01,
-            "layer_decay": None,
             "warmup": 0.1,
             "label_smoothing": 0.0,
             "ema_decay": 0.9,
@@ -71,3 +70,4 @@ def tiny_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in ("embed.models", "train.full", "train.model"):
         monkeypatch.setattr(f"curate.{module}.create_backbone", create)
+    monkeypatch.setattr("curate.embed.convert.packaged_weights", lambda name: None)  # these are not to be kept

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from curate.config import TrainOptions
+from curate.embed.embedder import Embedder
 from curate.embed.look import resized
-from curate.embed.models import Embedder
 from curate.errors import CurateError, NotEnoughData
 from curate.train import arms
 from curate.train.compare import retrain

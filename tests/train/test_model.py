@@ -9,8 +9,8 @@ import timm
 import torch
 from torch import nn
 
-from curate.embed import models
-from curate.embed.models import Embedder, create_backbone
+from curate.embed.embedder import Embedder
+from curate.embed.models import create_backbone
 from curate.errors import StageMissing
 from curate.train.model import Classifier, Head, HeadedBackbone, load_model, unstandardised
 
@@ -38,7 +38,7 @@ def test_a_constant_feature_does_no_harm() -> None:
 
 
 def test_a_headed_backbone_sees_what_the_embedder_saw(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_choose_dtype", lambda device: torch.float32)
+    monkeypatch.setattr("curate.embed.embedder._choose_dtype", lambda device: torch.float32)
     embedder = Embedder("tf_efficientnet_lite0", 32, device=torch.device("cpu"), batch_size=4)
     linear = {"weight": torch.eye(embedder.dim), "bias": torch.zeros(embedder.dim)}
     model = HeadedBackbone(create_backbone("tf_efficientnet_lite0"), linear).eval()

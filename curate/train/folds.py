@@ -1,0 +1,107 @@
+"""Every sample judged by a model that has not learned from it: one for each fold."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from curate.config import TrainOptions
+from curate.errors import NotEnoughData
+from curate.progress import Progress, silent
+from curate.train.arms import Job, Workshop
+from curate.train.data import COLUMNS, Arm, group_keys, grouped_folds
+from curate.train.pixels import require_files
+from curate.train.recipe import n_folds
+from curate.train.setup import open_workshop
+
+SLOW = (
+    "Fine-tuning on a CPU takes half a minute to two for each thousand images and epoch; it goes on where it is killed."
+)
+
+log = logging.getLogger(__name__)
+
+
+def fine_tuned(
+    samples: pd.DataFrame, folder: Path, *, options: TrainOptions, progress: Progress = silent
+) -> pd.DataFrame:
+    """Fine-tune a network for each fold of the labelled samples and let it judge the samples that it has not seen.
+
+    Each runs its whole schedule: stopping by the labels that it is to judge would let them choose the model.
+
+    Parameters
+    ----------
+    samples : sample_id, path, label (null: judged by all models, learned by none) and group; a group is in one fold
+    folder : for checkpoints and what is finished; an interrupted call is gone on with
+
+    Returns
+    -------
+    `sample_id` and a column for each class, (N,) rows sorted by sample_id that sum to 1
+
+    Raises
+    ------
+    NotEnoughData : fewer than two groups with labels, or fewer than two classes
+    CurateError : an image is no longer there; the device has too little memory
+    """
+    pool = samples.loc[samples["label"].notna(), COLUMNS].sort_values("sample_id", ignore_index=True)
+    images = samples[["sample_id", "path"]].assign(is_learned=samples["label"].notna())
+    require_files(images)
+    options = replace(options, preset="full")
+    outside, count = images[~images["is_learned"]], n_folds(options, options.preset)
+    jobs = fold_jobs(pool, outside, folder, count=count, seed=options.seed)
+    classes = sorted(set(pool["label"]))
+    if not jobs or len(classes) < 2:
+        raise NotEnoughData(f"{len(pool)} labelled samples of {len(classes)} classes", "two groups and classes or more")
+    n_train = round(len(pool) * (1 - 1 / len(jobs)))
+    workshop = open_workshop(images, classes, folder, n_train=n_train, options=options)
+    if not all(workshop.is_finished(job) for job in jobs):
+        if workshop.device.type == "cpu":
+            log.warning(SLOW)
+        workshop.learner.prepare(progress)
+    told = out_of_fold(workshop, jobs, "fine-tune", progress)
+    workshop.learner.close()
+    return told
+
+
+def fold_jobs(pool: pd.DataFrame, outside: pd.DataFrame, folder: Path, *, count: int, seed: int) -> list[Job]:
+    """A job for each of `count` folds of the pool, or of as many as it has groups; none where that is fewer than two.
+
+    Parameters
+    ----------
+    pool : `COLUMNS`, sorted by sample_id, each row labelled
+    outside : sample_id, path of what no model learns from and each judges
+    """
+    count = min(count, len(np.unique(group_keys(pool))))
+    if count < 2:
+        return []
+    folds = grouped_folds(pool, count, seed=seed)
+    return [_fold_job(pool, folds == fold, outside, folder / str(fold), seed=seed) for fold in range(count)]
+
+
+def _fold_job(pool: pd.DataFrame, held_out: np.ndarray, outside: pd.DataFrame, folder: Path, *, seed: int) -> Job:
+    arm = Arm(f"fold-{folder.name}", pool[~held_out].reset_index(drop=True), pool.head(0))
+    judged = pd.concat([pool[held_out], outside], ignore_index=True)[["sample_id", "path"]]
+    return Job(arm, judged, seed, folder, keep_model=False)
+
+
+def out_of_fold(
+    workshop: Workshop,
+    jobs: Sequence[Job],
+    description: str,
+    progress: Progress,
+    *,
+    last_epoch: int | None = None,
+) -> pd.DataFrame:
+    """sample_id, and a column for each class: by the model that held the sample out; of no fold, the mean of all."""
+    outcomes = workshop.run_all(jobs, description, progress, last_epoch=last_epoch)
+    parts = [
+        pd.DataFrame(outcome.probabilities, columns=workshop.classes).assign(sample_id=job.judged["sample_id"])
+        for job, outcome in zip(jobs, outcomes, strict=True)
+    ]
+    if not parts:
+        return pd.DataFrame(columns=["sample_id", *workshop.classes])
+    return pd.concat(parts).groupby("sample_id", sort=True)[workshop.classes].mean().reset_index()
