@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -173,6 +174,7 @@ def small_disk(tmp_path):
     if mounted.returncode:
         pytest.skip("mounting a small disk needs root")
     yield folder
+    gc.collect()  # the traceback of a refusal holds a statement, and that the ledger's file
     subprocess.run(["umount", folder], check=True)
 
 
