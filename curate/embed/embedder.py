@@ -14,7 +14,7 @@ from curate.embed.backends import Run, choose_backend, on_openvino, on_torch
 from curate.embed.size import SMALLEST_SIZE, choose_image_size, own_size
 from curate.errors import ModelError
 
-PREPROCESSING = 3  # part of the fingerprint: goes up when resizing, batching, normalising or pooling changes
+PREPROCESSING = 4  # part of the fingerprint: goes up when resizing, batching, normalising, pooling, converting changes
 CPU_LANES = 8  # more batches at once would cost more memory than they bring speed
 CPU_BATCH = 32  # images of the smallest size; of larger ones fewer, so that what is between two layers fits the cache
 
