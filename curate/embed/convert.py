@@ -1,6 +1,6 @@
 """A network as OpenVINO reads it: converted from torch, and kept for next time where its weights are a package's.
 
-To convert takes two and a half seconds, most of them for timm and what torch needs to trace a network. What is kept is
+To convert takes two seconds, most of them for timm and what torch needs to trace a network. What is kept is
 read in a tenth of one. It lies in the user's cache (`~/.cache/curate`, or below XDG_CACHE_HOME), one file for a model,
 size and batch, and may be deleted at any time.
 """

@@ -19,7 +19,7 @@ import pandas as pd
 
 from curate.config import FindOptions
 from curate.errors import NotEnoughData
-from curate.find.noise import Said, as_scores, fit_noise, said_once, said_together
+from curate.find.noise import LEAST, Said, as_scores, fit_noise, said_once, said_together
 
 if TYPE_CHECKING:
     import torch
@@ -89,7 +89,7 @@ def predict(
     return _judged(classes, scores, y, told)
 
 
-def from_trainer(
+def with_network(
     told: pd.DataFrame, probed: Prediction, samples: pd.DataFrame, *, said: pd.DataFrame | None = None
 ) -> Prediction:
     """The probe's predictions and a trained network's, pooled, and brought to the probe's calibration.
@@ -109,7 +109,8 @@ def from_trainer(
     seen = told.set_index("sample_id").reindex(index=samples["sample_id"], columns=classes).to_numpy(np.float32)
     untold = np.isnan(seen)
     left = 1 - np.where(untold, by_probe, 0).sum(axis=1, keepdims=True)  # to be shared by the classes that it knows
-    pooled = np.sqrt(by_probe * np.where(untold, by_probe, left * seen))
+    both = by_probe * np.where(untold, by_probe, left * seen)
+    pooled = np.sqrt(np.maximum(both, LEAST**2))  # where each rules out what the other sees, nothing would be left
     scores = as_scores(pooled / pooled.sum(axis=1, keepdims=True))
     y = pd.Categorical(samples["label"], categories=classes).codes.astype(np.int64)
     return _judged(probed.classes, scores, y, said_once(y) if said is None else _numbers(said, probed.classes))

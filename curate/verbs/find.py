@@ -159,7 +159,7 @@ def add_prediction(
     workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions, progress: Progress = silent
 ) -> None:
     """What pixels and people say together, the pixels by the probe or, where asked, a network; and the consensus."""
-    from curate.find.predict import Prediction, from_trainer, predict
+    from curate.find.predict import Prediction, predict, with_network
 
     facts.samples["label"] = _given_labels(workspace, facts.samples)
     said = _all_said(workspace, facts.samples)
@@ -175,7 +175,7 @@ def add_prediction(
         return predict(facts.embeddings, facts.samples["label"], facts.groups, options=options, said=said)
 
     def in_force(first: Prediction) -> Prediction:
-        return from_trainer(workspace.read(network), first, facts.samples, said=said) if network else first
+        return with_network(workspace.read(network), first, facts.samples, said=said) if network else first
 
     probed = None
     try:
@@ -205,7 +205,7 @@ def _by_network(workspace: Workspace, facts: Facts, options: FindOptions, progre
     def make() -> pd.DataFrame:
         from curate.train.folds import fine_tuned
 
-        samples = facts.samples.assign(group=[f"group {group}" for group in facts.groups])
+        samples = facts.samples.assign(group=facts.groups.astype(str))
         return fine_tuned(samples, workspace.path("finetune"), options=training, progress=progress)
 
     workspace.derive(FINETUNED, make, inputs=LABELLED, parameters=asdict(training))

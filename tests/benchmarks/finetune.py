@@ -18,7 +18,7 @@ import pandas as pd
 
 from curate.config import FindOptions, TrainOptions
 from curate.find.label import find_label
-from curate.find.predict import Prediction, from_trainer, predict
+from curate.find.predict import Prediction, predict, with_network
 from curate.ingest.annotators import crowdlab
 from curate.progress import bar
 from curate.train.folds import fine_tuned
@@ -81,7 +81,7 @@ def predictions(
     samples: pd.DataFrame, told: pd.DataFrame, embeddings: np.ndarray, said: pd.DataFrame | None
 ) -> dict[str, Prediction]:
     probed = predict(embeddings, samples["label"], np.arange(len(samples)), said=said)
-    return {"probe": probed, "probe and networks": from_trainer(told, probed, samples, said=said)}
+    return {"probe": probed, "probe and networks": with_network(told, probed, samples, said=said)}
 
 
 if __name__ == "__main__":

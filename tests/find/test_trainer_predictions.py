@@ -16,7 +16,7 @@ from curate.config import FindOptions, TrainOptions
 from curate.errors import StageMissing
 from curate.find.label import find_label
 from curate.find.noise import ROUNDED
-from curate.find.predict import Prediction, from_trainer
+from curate.find.predict import Prediction, with_network
 from curate.verbs.apply import apply
 from curate.verbs.decide import decide_by_threshold
 from curate.verbs.find import FINETUNED, TRAINER, find
@@ -43,7 +43,7 @@ def facts(n: int = 300) -> tuple[pd.DataFrame, pd.DataFrame, Prediction, np.ndar
 def test_label_errors_are_judged_by_what_the_trainer_says() -> None:
     samples, told, probed, wrong = facts()
     order = np.random.default_rng(1).permutation(len(told))
-    found = find_label(samples, from_trainer(told.iloc[order], probed, samples))
+    found = find_label(samples, with_network(told.iloc[order], probed, samples))
     np.testing.assert_array_equal(found["is_label_issue"], wrong)
     assert found.loc[wrong, "label_score"].max() < found.loc[~wrong, "label_score"].min()
 
@@ -56,7 +56,7 @@ def as_probabilities(scores: np.ndarray) -> np.ndarray:
 def test_probe_and_network_are_pooled_by_their_geometric_mean() -> None:
     samples, told, probed, _ = facts()
     probs = np.random.default_rng(0).dirichlet([1, 1, 1], len(samples)).astype(np.float32)
-    pooled = from_trainer(told, replace(probed, pred_probs=probs), samples)
+    pooled = with_network(told, replace(probed, pred_probs=probs), samples)
     expected = np.sqrt(probs * told[CLASSES].to_numpy())
     expected /= expected.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(as_probabilities(pooled.scores), expected, atol=1e-5)
@@ -76,17 +76,25 @@ def test_what_errs_apart_ranks_better_together() -> None:
     one, other = view(), view()
     told = pd.DataFrame(other, columns=CLASSES).assign(sample_id=samples["sample_id"])
     alone = [Prediction(CLASSES, probs, probs, probs) for probs in (one, other)]
-    pooled = from_trainer(told, alone[0], samples)
+    pooled = with_network(told, alone[0], samples)
     precision = [average_precision_score(wrong, find_label(samples, by)["label_probability"]) for by in alone]
     found = find_label(samples, pooled)["label_probability"]
     assert average_precision_score(wrong, found) > max(precision) + 0.05
     assert abs(found.sum() / wrong.sum() - 1) < 0.2
 
 
+def test_two_that_rule_out_what_the_other_sees_leave_numbers() -> None:
+    samples, _, probed, _ = facts(30)
+    sure = np.tile(np.float32([1, 0, 0]), (30, 1))
+    told = pd.DataFrame(sure[:, ::-1], columns=CLASSES).assign(sample_id=samples["sample_id"])
+    pooled = with_network(told, replace(probed, pred_probs=sure), samples)
+    assert np.isfinite(pooled.scores).all() and np.isfinite(pooled.posterior).all()
+
+
 def test_samples_that_the_network_does_not_know_keep_the_probe_s_word() -> None:
     samples, told, probed, _ = facts()
     probs = np.random.default_rng(0).dirichlet([1, 1, 1], len(samples)).astype(np.float32)
-    pooled = from_trainer(told.iloc[:200], replace(probed, pred_probs=probs), samples)
+    pooled = with_network(told.iloc[:200], replace(probed, pred_probs=probs), samples)
     np.testing.assert_allclose(as_probabilities(pooled.scores[200:]), probs[200:], atol=1e-5)
 
 
@@ -94,7 +102,7 @@ def test_a_class_that_the_network_never_saw_keeps_the_probe_s_word() -> None:
     samples, told, probed, _ = facts()
     told = told.drop(columns="c").assign(a=told["a"] / (1 - told["c"]), b=told["b"] / (1 - told["c"]))
     told["a"] = 1 - told["b"]
-    pooled = as_probabilities(from_trainer(told, probed, samples).scores)
+    pooled = as_probabilities(with_network(told, probed, samples).scores)
     by_hand = np.sqrt(np.stack([told["a"] * 2 / 9, told["b"] * 2 / 9, np.full(len(told), 1 / 9)], axis=1))
     np.testing.assert_allclose(pooled, by_hand / by_hand.sum(axis=1, keepdims=True), atol=1e-5)
 
