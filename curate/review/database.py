@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,21 +56,35 @@ def connect(path: Path, mode: str, timeout: float) -> sqlite3.Connection:
     return database
 
 
-def prepare(database: sqlite3.Connection) -> None:
-    """Make the tables in an empty database. Two processes may try at once."""
+def prepare(database: sqlite3.Connection, timeout: float) -> None:
+    """Make the tables in an empty database. Several processes may try at once."""
     if is_ledger(database):
         return
-    database.execute("PRAGMA journal_mode = WAL")
+    _switch_to_wal(database, timeout)
     with transaction(database):
         if not is_ledger(database):
             for statement in SCHEMA:
                 database.execute(statement)
 
 
+def _switch_to_wal(database: sqlite3.Connection, timeout: float) -> None:
+    """Write ahead from now on. SQLite's own timeout doesn't cover this switch: of two at once, one fails."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
 def is_ledger(database: sqlite3.Connection) -> bool:
     """True for a ledger of our version, False for an empty database; anything else is refused."""
-    (version,) = database.execute("PRAGMA user_version").fetchone()
-    (objects,) = database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    # one statement, so one snapshot: between two, another process may make the tables
+    query = "SELECT (SELECT user_version FROM pragma_user_version), (SELECT COUNT(*) FROM sqlite_master)"
+    version, objects = database.execute(query).fetchone()
     if version == 0 and objects == 0:
         return False
     if version != VERSION:

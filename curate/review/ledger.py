@@ -156,7 +156,7 @@ class Ledger:
             if not self.writable:
                 raise LedgerError(f"{failure}: {self.path} can't be written to", "a workspace that you may write to")
             database = self._open("rw" if self.path.exists() else "rwc")
-            prepare(database)
+            prepare(database, self._timeout)
             with transaction(database):
                 yield database
 

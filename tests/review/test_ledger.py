@@ -220,24 +220,27 @@ def test_it_is_in_wal_mode_fully_synchronous_and_tells_its_version(ledger: Ledge
 # ---- several at once -------------------------------------------------------------------------
 
 
-def _write_many(path: Path, name: str, count: int) -> None:
-    with Ledger(path) as ledger:
-        for number in range(count):
-            ledger.add([verdict(f"{name}/{number}", reviewer=name)])
+def _write_many(folder: Path, name: str, count: int, together: threading.Barrier) -> None:
+    for number in range(count):
+        together.wait()  # all make the ledger at the same moment
+        with Ledger(folder / f"{number}.sqlite") as ledger:
+            for row in range(3):
+                ledger.add([verdict(f"{name}/{row}", reviewer=name)])
 
 
 def test_processes_that_start_together_lose_nothing(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    path = tmp_path / "ledger.sqlite"
-    writers = [context.Process(target=_write_many, args=(path, f"p{n}", 10)) for n in range(4)]
+    together = context.Barrier(4, timeout=60)
+    writers = [context.Process(target=_write_many, args=(tmp_path, f"p{n}", 30, together)) for n in range(4)]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join()
     assert [writer.exitcode for writer in writers] == [0] * 4
-    history = Ledger(path).history()
-    assert history["decision_id"].tolist() == list(range(1, 41))
-    assert history["sample_id"].nunique() == 40
+    for number in range(30):
+        history = Ledger(tmp_path / f"{number}.sqlite").history()
+        assert history["decision_id"].tolist() == list(range(1, 13))
+        assert history["sample_id"].nunique() == 12
 
 
 def test_threads_share_one_ledger(ledger: Ledger) -> None:
