@@ -9,7 +9,7 @@ A labeller who sees a picture x of class t says class j with a probability in pr
 exp(table[t, j] + skill) · P(j | x)^shared, skill only where j is t: confusions belong to classes (Dawid and Skene
 1979; forward correction: Patrini et al. 2017), skill to the labeller, and people share something of the probe's view,
 as both find the same pictures hard and mistake them for the same classes. All of it is fitted to all labels at once;
-M and the table stay 0 where there are few labels for so many weights.
+M and the table stay 0 where there are few labels for so many weights; with more, they count as far as they pay.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PRIOR = 1.0  # pseudo-observations: weak beside a hundred labels per class, decisive beside a few
 SHARED, SURE = 0.2, 0.03  # what people share of the probe's view, and how sure that is; see docs/find-label.md
-LABELS_A_WEIGHT = 10  # of fewer, C × C weights would learn the errors; the rule of Peduzzi et al. 1996 for regressions
+FEW, MANY = 5, 20  # labels a weight: with fewer, it would learn the errors; with more, it may be trusted unasked
 MOST_MIXED = 100  # classes; beyond, C × C weights would cost more than they bring
 ROUNDED = 2.0  # log of how steeply scores are rounded off at 0, where the search begins
 LEAST = 1e-6  # probability; lower ones are taken for it
@@ -76,17 +76,31 @@ def fit_noise(scores: np.ndarray, said: Said) -> tuple[np.ndarray, np.ndarray]:
     One label per picture hardly tells `shared`, so a prior holds it to what people were found to share; labels
     of a better source (a clean test split) and several people tell more.
     """
-    import torch
+    labels_a_weight = len(said.label) / _weights(scores.shape[1])
+    if labels_a_weight < FEW:
+        return _Model(scores, said, is_mixed=False).fit().told(scores)
+    mixed = _Model(scores, said, is_mixed=True).fit()
+    if labels_a_weight > MANY:
+        return mixed.told(scores)
+    plain = _Model(scores, said, is_mixed=False).fit()
+    share, both = _share_of_the_mixed(plain, mixed), zip(plain.told(scores), mixed.told(scores), strict=True)
+    by_pixels, by_all = ((1 - share) * one + share * other for one, other in both)
+    return by_pixels, by_all
 
-    model = _Model(scores, said)
-    _minimise(model.losses, model.fitted)
-    with torch.no_grad():
-        blocks = torch.from_numpy(scores).split(model.block)
-        by_pixels = torch.cat([model.view(block.double()).exp().float() for block in blocks])
-        by_all = by_pixels.clone()
-        for rows, told in model.judged():
-            by_all[rows] = told.softmax(dim=1).float()
-    return np.asarray(by_pixels.numpy()), np.asarray(by_all.numpy())
+
+def _weights(n_classes: int) -> float:
+    """How many the table and the matrix have that only a mixed model has; no end of them where they cost too much."""
+    return 2 * n_classes**2 if n_classes <= MOST_MIXED else np.inf
+
+
+def _share_of_the_mixed(plain: _Model, mixed: _Model) -> float:
+    """How much the model with more weights counts beside the one without.
+
+    Weights that tell nothing raise the logarithm of the likelihood by half of their number (Wilks 1938): then, nothing.
+    Where it rises by their number, Akaike's criterion (1974) prefers the model that has them: then, all.
+    """
+    gain = mixed.log_likelihood() - plain.log_likelihood()
+    return float(np.clip(2 * gain / _weights(len(mixed.bias)) - 1, 0, 1))
 
 
 def as_scores(probabilities: np.ndarray) -> np.ndarray:
@@ -97,7 +111,7 @@ def as_scores(probabilities: np.ndarray) -> np.ndarray:
 class _Model:
     """The parameters of view and labellers, float64, and what they say of the scores and labels that were given."""
 
-    def __init__(self, scores: np.ndarray, said: Said) -> None:
+    def __init__(self, scores: np.ndarray, said: Said, *, is_mixed: bool) -> None:
         import torch
 
         n, order = scores.shape[1], np.argsort(said.row, kind="stable")
@@ -109,7 +123,7 @@ class _Model:
         self.itself = torch.diag(torch.full((n,), torch.inf, dtype=torch.float64))
         self.height, self.round_off = _free(start=1.0), _free(start=ROUNDED)  # log a, log k
         self.unlike = _free()  # how many `SURE` the shared view is from `SHARED`
-        self.is_mixed = n <= MOST_MIXED and len(said.label) >= LABELS_A_WEIGHT * n**2
+        self.is_mixed = is_mixed  # by the C × C weights of mix and table
         self.usual = RIGHT + float(np.log((n - 1) / 9))  # as likely to be right among n classes
         self.bias, self.right = _free(n), _free(n, start=self.usual)
         self.table, self.mix = _free(n, n, fitted=self.is_mixed), _free(n, n, fitted=self.is_mixed)
@@ -118,6 +132,29 @@ class _Model:
             self._begin_as_seen()
         parameters = (self.height, self.round_off, self.unlike, self.bias, self.right, self.table, self.mix, self.skill)
         self.fitted = [parameter for parameter in parameters if parameter.requires_grad]
+
+    def fit(self) -> _Model:
+        _minimise(self.losses, self.fitted)
+        return self
+
+    def told(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What `fit_noise` returns; (N, C) `scores` are of all samples, with labels or without."""
+        import torch
+
+        with torch.no_grad():
+            blocks = torch.from_numpy(scores).split(self.block)
+            by_pixels = torch.cat([self.view(block.double()).exp().float() for block in blocks])
+            by_all = by_pixels.clone()
+            for rows, told in self.judged():
+                by_all[rows] = told.softmax(dim=1).float()
+        return np.asarray(by_pixels.numpy()), np.asarray(by_all.numpy())
+
+    def log_likelihood(self) -> float:
+        """log P(what was said | the scores), over all samples."""
+        import torch
+
+        with torch.no_grad():
+            return sum(told.logsumexp(dim=1).sum().item() for _, told in self.judged())
 
     def _begin_as_seen(self) -> None:
         """Start from what pictures that look like a class are called, the view taken for right as it is.

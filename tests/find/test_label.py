@@ -225,6 +225,17 @@ def test_wrong_labels_of_known_rates_are_counted_whoever_made_them():
     assert (together.argmax(axis=1) == truth).mean() > (careful == truth).mean() + 0.02
 
 
+@pytest.mark.parametrize(("n", "n_classes"), [(1200, 10), (400, 5)])
+def test_weights_that_do_not_pay_count_no_errors(n, n_classes):
+    """Six labels a weight and more, a tenth of them any other: the full model alone counts up to five times as many."""
+    for seed in range(3):
+        scores, truth, rng = seen(n, n_classes, seed)
+        said = np.where(rng.random(n) < 0.1, (truth + rng.integers(1, n_classes, n)) % n_classes, truth)
+        probability = 1 - fit_noise(scores, said_once(said))[1][np.arange(n), said]
+        assert 0.6 < probability.sum() / (said != truth).sum() < 1.8
+        assert expected_calibration_error(probability, said != truth) < 0.08
+
+
 @pytest.mark.parametrize("seed", [1, 7])
 def test_labels_that_contradict_every_score_of_many_classes_are_no_crash(monkeypatch, seed):
     monkeypatch.setattr("curate.find.noise.MOST_MIXED", 4)
@@ -248,12 +259,12 @@ def test_fitting_in_blocks_changes_nothing(monkeypatch):
         np.testing.assert_allclose(one, other, atol=1e-3)
 
 
-def seen(n: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
-    """(n, 5) scores like a probe's, calibrated, the true classes, and the generator."""
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(n, 5)) * 2
-    truth = np.array([rng.choice(5, p=p) for p in np.exp(logits) / np.exp(logits).sum(1, keepdims=True)])
+def seen(n: int, n_classes: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+    """(n, C) scores like a probe's, calibrated, the true classes, and the generator."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, n_classes)) * 2
     scores = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    truth = np.array([rng.choice(n_classes, p=p) for p in scores])
     return scores.astype(np.float32), truth, rng
 
 
