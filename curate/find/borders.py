@@ -18,9 +18,9 @@ ROUNDS = 2  # rows, then columns, then what is plain now that those are gone
 def without_borders(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cut off what is around a picture and stretch the rest.
 
-    Outer lines of one colour each are a border. Where the middles of three edges are plain, a window is taken to be
-    around the picture. There a line with a plain middle counts as plain, as titles and buttons stand at the ends of
-    lines; and the picture is the longest run of lines that are not, as words stand above or below it.
+    Outer lines of one colour each are a border. Where the middles of three edges are plain, and one edge throughout, a
+    window is taken to be around the picture. There a line with a plain middle counts as plain, as titles and buttons
+    stand at the ends of lines; and the picture is the longest run of lines that are not, as words stand above or below.
     Where most pictures have a border or look so, as things on a plain ground do, none is in a window.
 
     Parameters
@@ -33,15 +33,15 @@ def without_borders(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     edges = (thumbs[:, 0], thumbs[:, -1], thumbs[:, :, 0], thumbs[:, :, -1])  # (N, h, 3) each
     framed = np.any([_is_plain(edge) for edge in edges], axis=0)
-    windowed = np.sum([_has_plain_middle(edge) for edge in edges], axis=0) >= WINDOW_EDGES
-    if np.count_nonzero(framed | windowed) > STYLE * len(thumbs):
+    windowed = framed & (np.sum([_has_plain_middle(edge) for edge in edges], axis=0) >= WINDOW_EDGES)
+    if np.count_nonzero(framed) > STYLE * len(thumbs):
         windowed[:] = False
     bare = thumbs.copy()
-    for row in np.flatnonzero(framed | windowed):
+    for row in np.flatnonzero(framed):
         inside = _inside(thumbs[row], windowed[row])
         if inside.shape != thumbs[row].shape:
             bare[row] = cv2.resize(np.ascontiguousarray(inside), bare[row].shape[:2], interpolation=cv2.INTER_LINEAR)
-    return bare, framed | windowed
+    return bare, framed
 
 
 def _is_plain(lines: np.ndarray) -> np.ndarray:
