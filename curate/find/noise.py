@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PRIOR = 1.0  # pseudo-observations: weak beside a hundred labels per class, decisive beside a few
 SHARED, SURE = 0.2, 0.03  # what people share of the probe's view, and how sure that is; see docs/find-label.md
-FEW, MANY = 5, 20  # labels a weight: with fewer, it would learn the errors; with more, it may be trusted unasked
+FEW, MANY = 5, 20  # labels a weight: of fewer, C × C weights would learn the errors; of more, they are trusted unasked
 MOST_MIXED = 100  # classes; beyond, C × C weights would cost more than they bring
 ROUNDED = 2.0  # log of how steeply scores are rounded off at 0, where the search begins
 LEAST = 1e-6  # probability; lower ones are taken for it
@@ -134,6 +134,7 @@ class _Model:
         self.fitted = [parameter for parameter in parameters if parameter.requires_grad]
 
     def fit(self) -> _Model:
+        """Itself, its parameters where the labels are likeliest."""
         _minimise(self.losses, self.fitted)
         return self
 

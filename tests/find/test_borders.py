@@ -86,3 +86,12 @@ def test_a_small_thing_on_a_plain_ground_and_a_plain_picture_stay_as_they_are():
 
 def test_no_pictures_have_no_borders():
     assert without_borders(np.zeros((0, 32, 32, 3), np.uint8))[0].shape == (0, 32, 32, 3)
+
+
+def test_ink_that_touches_every_edge_is_in_no_window():
+    """The middles of three edges are plain and none is so from end to end, as of many a written digit."""
+    digit = picture()
+    digit[[0, -1], 8:24] = digit[8:24, 0] = 250
+    bare, changed = without_borders(np.stack([digit, *(picture(seed) for seed in range(1, 9))]))
+    assert not changed.any()
+    np.testing.assert_array_equal(bare[0], digit)
