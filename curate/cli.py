@@ -210,6 +210,11 @@ train_options = gathered(
     click.option("--epochs", type=click.IntRange(1), help="Default: as the preset says."),
     click.option("--batch-size", type=click.IntRange(1)),
     click.option("--learning-rate", type=click.FloatRange(0, min_open=True)),
+    click.option(
+        "--patience",
+        type=click.IntRange(1),
+        help="Stop an arm after so many epochs without a better validation accuracy. Default: none stops.",
+    ),
     click.option("--folds", type=click.IntRange(0, 50), help="Of the out-of-fold predictions; 0: none."),
     click.option("--seed", type=int, default=TrainOptions.seed, show_default=True),
     click.option(

@@ -75,7 +75,7 @@ class TrainOptions:
     warmup: float = 0.1  # share of the steps
     label_smoothing: float = 0.1
     ema_decay: float = 0.99  # of the weights' moving average, per step
-    patience: int = 4  # epochs without a better validation accuracy before stopping
+    patience: int | None = None  # epochs without a better validation accuracy before stopping; None: don't stop
     validation: float = 0.1  # share of the training images to stop by, where there is no val split
     folds: int | None = None  # of the out-of-fold predictions; 0: make none
     bootstraps: int = 2000

@@ -31,8 +31,8 @@ def retrain(
 ) -> Comparison:
     """Train on two versions and a control with the same budget and seeds, and judge all on one test split.
 
-    Each arm takes at most the same number of optimiser steps, under the same schedule, and stops by the
-    same rule. The control is the version before without as many images, drawn at random, as the version
+    Each arm takes the same number of optimiser steps under the same schedule, unless `patience` lets each stop by its
+    validation images. The control is the version before without as many images, drawn at random, as the version
     after has dropped: it tells the gain of removing the right images from that of removing any.
     (Relabelling changes no number of images, so it has no part in the control.)
 
@@ -62,8 +62,8 @@ def retrain(
     if not all(workshop.is_finished(job) for job in [*arms, *folds]):
         workshop.learner.prepare(progress)
     outcomes = workshop.run_all(arms, "train", progress)
-    # each fold learns for as many epochs as `after` needed: stopping by its own held-out part would
-    # let the labels that it is to judge choose the model
+    # where arms stop early, each fold learns for as many epochs as `after` needed: stopping by its own held-out part
+    # would let the labels that it is to judge choose the model
     pred_probs = out_of_fold(workshop, folds, "out of fold", progress, last_epoch=_best_epoch(arms, outcomes))
     comparison = _judge(study, workshop, list(zip(arms, outcomes, strict=True)), pred_probs, options)
     write_run(run_folder, comparison, workshop, versions={"before": before, "after": after}, options=options)

@@ -20,7 +20,7 @@ class Arm:
     Attributes
     ----------
     train : what the model learns from
-    val : what training stops by; may be empty, then the whole schedule is run
+    val : what training is watched by, or stops by; may be empty, then the whole schedule is run
     """
 
     name: str
@@ -77,8 +77,8 @@ def plan_study(before: pd.DataFrame, after: pd.DataFrame, *, options: TrainOptio
     Parameters
     ----------
     before, after : MANIFEST tables of the same images. The test split is that of `before`, with its
-        labels as given there. Where `before` has no val split, `options.validation` of its training
-        images is held out, whole groups together, and held out of the other arms too.
+        labels as given there. With `options.patience`, where `before` has no val split, `options.validation`
+        of its training images is held out, whole groups together, and held out of the other arms too.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def plan_study(before: pd.DataFrame, after: pd.DataFrame, *, options: TrainOptio
     pools = [pd.concat([arm.train, arm.val]) for arm in arms]
     _refuse_leaks(test, pools[1])
     classes = sorted({*test["label"], *pools[0]["label"], *pools[1]["label"]})
-    notes += _notes(before, after, arms, test)
+    notes += _notes(before, after, arms, test, options)
     return Study(classes, arms[0], arms[1], test, _outside(before, after, pools[1]), _changes(*pools), notes)
 
 
@@ -134,9 +134,9 @@ def _labelled(version: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def _validation_ids(before: pd.DataFrame, options: TrainOptions) -> set[str]:
-    """Training samples to hold out for validation: none where the version brings a val split."""
+    """Training samples to hold out to stop by: none where nothing stops, or the version brings a val split."""
     train = _labelled(before, "train")
-    if not _labelled(before, "val").empty or train.empty or not options.validation:
+    if options.patience is None or not _labelled(before, "val").empty or train.empty or not options.validation:
         return set()
     chosen = grouped_folds(train, max(2, round(1 / options.validation)), seed=options.seed) == 0
     left = set(train["label"][~chosen])
@@ -197,13 +197,15 @@ def _outside(before: pd.DataFrame, after: pd.DataFrame, pool: pd.DataFrame) -> p
     return everything[~everything["sample_id"].isin(pool["sample_id"])].sort_values("sample_id", ignore_index=True)
 
 
-def _notes(before: pd.DataFrame, after: pd.DataFrame, arms: list[Arm], test: pd.DataFrame) -> list[str]:
+def _notes(
+    before: pd.DataFrame, after: pd.DataFrame, arms: list[Arm], test: pd.DataFrame, options: TrainOptions
+) -> list[str]:
     notes = []
     for arm, version in zip(arms, (before, after), strict=True):
         unused = int((version["label"].isna() | version["split"].isna()).sum())
         if unused:
             notes.append(f"{arm.name}: {unused} images without a label or a split are left out.")
-        if arm.val.empty:
+        if arm.val.empty and options.patience is not None:
             notes.append(f"{arm.name}: no validation images, so the whole schedule is run.")
         for name in sorted(set(test["label"]) - set(arm.train["label"])):
             notes.append(f"{arm.name}: class '{name}' is in the test split and not among the training images.")

@@ -33,8 +33,8 @@ class Fitted:
     Attributes
     ----------
     state : the moving average of the weights at the best epoch, on the CPU
-    best_epoch : the epoch of the best validation accuracy, and of the lowest loss among its equals; from 1.
-        The last one without validation. (The loss alone would prefer the unsure models of early epochs.)
+    best_epoch : the last one; with `patience` that of the best validation accuracy, and of the lowest loss among its
+        equals; from 1. (The loss alone would prefer the unsure models of early epochs.)
     history : one row per epoch: epoch, step, learning_rate, train_loss, val_loss, val_accuracy, seconds
     """
 
@@ -62,7 +62,7 @@ def fit(
     ----------
     model : maps a batch of inputs to (n, C) logits
     batches : first epoch → endless batches from that epoch's first on
-    validation : batches to stop by; None: run the whole schedule
+    validation : batches to watch, and with the recipe's `patience` to stop by; None: run the whole schedule
     last_epoch : stop after this epoch of the schedule, whatever validation says
     checkpoint : file to save the state to after each epoch, and to go on from if it is there and bears
         the same `fingerprint`
@@ -81,12 +81,12 @@ def fit(
         stream = batches(training.epoch)
         while training.epoch < (last_epoch or recipe.epochs) and not training.is_exhausted():
             torch.manual_seed(_epoch_seed(seed, training.epoch))
-            training.run_epoch(islice(stream, recipe.steps_per_epoch), validation)
-            advance(recipe.steps_per_epoch)
+            training.run_epoch(_counted(islice(stream, recipe.steps_per_epoch), advance), validation)
             if checkpoint is not None:
                 training.save(checkpoint, fingerprint)
-    if not training.best_state:
-        raise CurateError("training diverged: the validation loss is not a number", do="lower the learning rate")
+    chooses = recipe.patience is not None and validation is not None
+    if not training.best_state or (training.best_epoch < training.epoch and not chooses):
+        raise CurateError("training diverged: the loss is not a number", do="lower the learning rate")
     return Fitted(training.best_state, training.best_epoch, training.history)
 
 
@@ -133,6 +133,8 @@ class _Training:
 
     def is_exhausted(self) -> bool:
         """True where validation has not got better for `patience` epochs after the warm-up."""
+        if self.recipe.patience is None:
+            return False
         warm = self.schedule.warmup_t // self.recipe.steps_per_epoch
         return self.epoch - max(self.best_epoch, warm) >= self.recipe.patience
 
@@ -142,7 +144,11 @@ class _Training:
         val_loss, val_accuracy = self._validate(validation()) if validation else (NO_VALIDATION, NO_VALIDATION)
         self.epoch += 1
         figures = (val_accuracy, -val_loss)
-        if validation is None or (self._may_be_best(val_loss) and figures > self.best_figures):
+        if self.recipe.patience is None or validation is None:
+            is_best = math.isfinite(train_loss)
+        else:
+            is_best = self._may_be_best(val_loss) and figures > self.best_figures
+        if is_best:
             self.best_figures, self.best_epoch = figures, self.epoch
             self.best_state = {
                 name: value.detach().cpu().clone() for name, value in self.ema.module.state_dict().items()
@@ -217,6 +223,13 @@ class _Training:
             setattr(self, name, state[name])
         for name in self._PARTS:
             getattr(self, name).load_state_dict(state[name])
+
+
+def _counted(batches: Iterable[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:
+    """The same batches; `advance` hears of each when it has been learned from."""
+    for batch in batches:
+        yield batch
+        advance(1)
 
 
 def _autocast(device: torch.device, amp: bool) -> torch.autocast:

@@ -59,7 +59,7 @@ class Recipe:
     warmup: float
     label_smoothing: float
     ema_decay: float
-    patience: int
+    patience: int | None
     amp: bool
 
 
@@ -74,9 +74,9 @@ def choose_preset(options: TrainOptions, device_type: str) -> str:
 
 
 def make_recipe(options: TrainOptions, *, preset: str, image_size: int, n_train: int) -> Recipe:
-    """Fill every None of `options` from the preset; `n_train` images of the version before set the budget."""
-    values = {name: value for name, value in vars(options).items() if value is not None}
-    values = {**PRESETS[preset], **values, "preset": preset, "image_size": image_size}
+    """Fill what of `options` is None from the preset; `n_train` images of the version before set the budget."""
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    values = {**vars(options), **PRESETS[preset], **given, "preset": preset, "image_size": image_size}
     values["steps_per_epoch"] = max(MIN_STEPS, math.ceil(n_train / values["batch_size"]))
     return Recipe(**{field.name: values[field.name] for field in fields(Recipe)})
 

@@ -35,7 +35,7 @@ def make_recipe() -> Callable[..., Recipe]:
             "warmup": 0.1,
             "label_smoothing": 0.0,
             "ema_decay": 0.9,
-            "patience": 100,
+            "patience": None,
             "amp": True,
         }
         return Recipe(**{**usual, **changes})

@@ -240,7 +240,7 @@ class TestOddData:
 
     def test_a_handful_of_images_suffices(self, digits: pd.DataFrame, tmp_path: Path) -> None:
         few = pd.concat([digits[digits["split"] == "train"][:3], digits[digits["split"] == "test"][:2]])
-        found = retrain(few, few, tmp_path, options=SMALL)
+        found = retrain(few, few, tmp_path, options=replace(SMALL, patience=2))
         assert any("no validation images" in note for note in found.notes) and len(found.predictions) == 6
 
     def test_groups_of_the_test_split_widen_nothing_but_are_honoured(

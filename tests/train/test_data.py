@@ -10,7 +10,7 @@ from curate.config import TrainOptions
 from curate.errors import NotEnoughData, SplitError
 from curate.train.data import grouped_folds, plan_study
 
-OPTIONS = TrainOptions()
+OPTIONS = TrainOptions(patience=4)
 
 
 def manifest(n_train: int = 40, n_val: int = 10, n_test: int = 10) -> pd.DataFrame:
@@ -74,6 +74,14 @@ def test_without_a_val_split_the_same_tenth_is_held_out_of_every_arm() -> None:
     assert len(study.before.val) == 10 and set(study.before.val["label"]) == {"ant", "bee"}
     assert set(study.after.val["sample_id"]) == set(study.before.val["sample_id"]) - {"001.png"}
     assert set(study.control(0).val["sample_id"]) <= set(study.before.val["sample_id"])
+
+
+def test_without_patience_nothing_is_held_out_and_a_val_split_stays_what_it_is() -> None:
+    alone, watched = (manifest(n_train=100, n_val=n_val) for n_val in (0, 10))
+    for version, n_val in ((alone, 0), (watched, 10)):
+        study = plan_study(version, changed(version, drop=[1]), options=TrainOptions())
+        assert (len(study.before.train), len(study.after.train), len(study.before.val)) == (100, 99, n_val)
+        assert not any("validation" in note for note in study.notes)
 
 
 def test_a_held_out_group_is_held_out_whole() -> None:

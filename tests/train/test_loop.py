@@ -110,6 +110,19 @@ def test_it_stops_early_and_returns_the_best_epoch(make_recipe: MakeRecipe) -> N
     assert figures[fitted.best_epoch - 1] == max(figures)
 
 
+def test_without_patience_the_last_epoch_counts_whatever_validation_says(make_recipe: MakeRecipe) -> None:
+    watched, unwatched = (train(make_recipe(learning_rate=0.3), validated=validated) for validated in (True, False))
+    best = max(watched.history, key=lambda row: row["val_accuracy"])
+    assert best["epoch"] < watched.best_epoch == len(watched.history) == 6
+    assert same(watched, unwatched)
+
+
+def test_steps_are_told_as_they_are_done(make_recipe: MakeRecipe) -> None:
+    counted: list[int] = []
+    train(make_recipe(epochs=2), advance=counted.append)
+    assert counted == [0] + [1] * 10
+
+
 def test_without_validation_the_whole_schedule_is_run(make_recipe: MakeRecipe) -> None:
     fitted = train(make_recipe(patience=1), validated=False)
     assert fitted.best_epoch == len(fitted.history) == 6
@@ -127,9 +140,11 @@ def test_an_epoch_is_the_recipes_number_of_steps(make_recipe: MakeRecipe) -> Non
     assert [row["step"] for row in fitted.history] == [7, 14]
 
 
-def test_divergence_is_said(make_recipe: MakeRecipe) -> None:
+@pytest.mark.parametrize("patience", [None, 100])
+@pytest.mark.parametrize("validated", [True, False])
+def test_divergence_is_said(make_recipe: MakeRecipe, patience: int | None, validated: bool) -> None:
     with pytest.raises(CurateError, match="training diverged"):
-        train(make_recipe(learning_rate=1e30))
+        train(make_recipe(learning_rate=1e30, patience=patience), validated=validated)
 
 
 def test_the_learning_rate_warms_up_and_falls_along_a_cosine(make_recipe: MakeRecipe) -> None:
