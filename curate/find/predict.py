@@ -89,6 +89,23 @@ def predict(
     return _judged(classes, scores, y, told)
 
 
+def predict_some(
+    rows: np.ndarray,
+    embeddings: np.ndarray,
+    labels: pd.Series,
+    groups: np.ndarray,
+    *,
+    options: FindOptions | None = None,
+    said: pd.DataFrame | None = None,
+) -> Prediction:
+    """`predict` of these (n,) rows, in their order, as if there were no others."""
+    if said is not None:
+        place = pd.Series(np.arange(len(rows)), rows)
+        said = said[said["row"].isin(rows)]
+        said = said.assign(row=place[said["row"]].to_numpy())
+    return predict(embeddings[rows], labels.iloc[rows], np.asarray(groups)[rows], options=options, said=said)
+
+
 def with_network(
     told: pd.DataFrame, probed: Prediction, samples: pd.DataFrame, *, said: pd.DataFrame | None = None
 ) -> Prediction:

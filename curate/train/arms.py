@@ -20,7 +20,7 @@ from curate.progress import Advance, Progress
 from curate.threads import torch_threads
 from curate.train.data import Arm
 from curate.train.loop import Batch, Fitted, State, fit, predict
-from curate.train.model import FACTS, WEIGHTS, save_weights
+from curate.train.model import FACTS, WEIGHTS, BothWays, save_weights
 from curate.train.recipe import Recipe
 from curate.workspace import replacing, write_atomically, write_parquet
 
@@ -43,7 +43,7 @@ class Learner(Protocol):
         """A fresh model for these training images."""
 
     def training(self, train: pd.DataFrame, targets: np.ndarray, *, seed: int) -> Callable[[int], Iterator[Batch]]:
-        """First epoch → endless training batches from there on."""
+        """First epoch → endless training batches from there on; targets: class numbers or probabilities."""
 
     def plain(self, images: pd.DataFrame) -> Iterable[torch.Tensor]:
         """Batches of unvaried inputs in the order of the rows."""
@@ -60,6 +60,7 @@ class Job:
     ----------
     judged : sample_id, path: the samples to predict, none of which the model learns from
     keep_model : write the weights too
+    both_ways : judge each picture together with its mirror image, where the model learned from both; full only
     """
 
     arm: Arm
@@ -67,6 +68,7 @@ class Job:
     seed: int
     folder: Path
     keep_model: bool = True
+    both_ways: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,12 @@ class Workshop:
     def fingerprint(self, job: Job) -> str:
         """Changes whenever the model that the job makes would."""
         hasher = hashlib.blake2b(digest_size=16)
-        hasher.update(json.dumps([__version__, asdict(self.recipe), self.classes, job.seed]).encode())
+        hasher.update(json.dumps([__version__, asdict(self.recipe), self.classes, job.seed, job.both_ways]).encode())
         for table in (job.arm.train, job.arm.val, job.judged):
             columns = [column for column in ("sample_id", "label") if column in table]
             hasher.update(table[columns].to_json(orient="values").encode())
+        if job.arm.goals is not None:
+            hasher.update(job.arm.goals.tobytes())
         return hasher.hexdigest()
 
     def is_finished(self, job: Job) -> bool:
@@ -120,7 +124,8 @@ class Workshop:
             model, fitted = self._fit(job, last_epoch, checkpoint, advance)
         advance(budget - int(fitted.history[-1]["step"]))
         model.load_state_dict(fitted.state)
-        probabilities = predict(model, self.learner.plain(job.judged), device=self.device, amp=self.recipe.amp)
+        judge = BothWays(model) if job.both_ways and self.recipe.augmentation == "standard" else model
+        probabilities = predict(judge, self.learner.plain(job.judged), device=self.device, amp=self.recipe.amp)
         facts = {
             "fingerprint": self.fingerprint(job),
             "arm": job.arm.name,
@@ -154,6 +159,7 @@ class Workshop:
     ) -> tuple[nn.Module, Fitted]:
         index = pd.Index(self.classes)
         targets = {part: index.get_indexer(pd.Index(getattr(job.arm, part)["label"])) for part in ("train", "val")}
+        goals = targets["train"] if job.arm.goals is None else job.arm.goals
         model = self.learner.model(job.arm.train, seed=job.seed)
 
         def validation() -> Iterator[Batch]:
@@ -161,7 +167,7 @@ class Workshop:
 
         fitted = fit(
             model,
-            self.learner.training(job.arm.train, targets["train"], seed=job.seed),
+            self.learner.training(job.arm.train, goals, seed=job.seed),
             validation if len(job.arm.val) else None,
             recipe=self.recipe,
             device=self.device,

@@ -21,11 +21,13 @@ class Arm:
     ----------
     train : what the model learns from
     val : what training is watched by, or stops by; may be empty, then the whole schedule is run
+    goals : (n, C) float32 probabilities of the classes that the rows of `train` teach; None: their labels
     """
 
     name: str
     train: pd.DataFrame
     val: pd.DataFrame
+    goals: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,8 +26,16 @@ SLOW = (
 log = logging.getLogger(__name__)
 
 
+Teacher = Callable[[pd.DataFrame], pd.DataFrame]  # `COLUMNS` of n samples → (n, C) probabilities of the classes
+
+
 def fine_tuned(
-    samples: pd.DataFrame, folder: Path, *, options: TrainOptions, progress: Progress = silent
+    samples: pd.DataFrame,
+    folder: Path,
+    *,
+    options: TrainOptions,
+    teacher: Teacher | None = None,
+    progress: Progress = silent,
 ) -> pd.DataFrame:
     """Fine-tune a network for each fold of the labelled samples and let it judge the samples that it has not seen.
 
@@ -37,6 +45,8 @@ def fine_tuned(
     ----------
     samples : sample_id, path, label (null: judged by all models, learned by none) and group; a group is in one fold
     folder : for checkpoints and what is finished; an interrupted call is gone on with
+    teacher : says, by the samples of a training set alone, what each of them shows: the network learns that in place of
+        the labels, of which some are wrong
 
     Returns
     -------
@@ -52,10 +62,12 @@ def fine_tuned(
     require_files(images)
     options = replace(options, preset="full")
     outside, count = images[~images["is_learned"]], n_folds(options, options.preset)
-    jobs = fold_jobs(pool, outside, folder, count=count, seed=options.seed)
+    jobs = fold_jobs(pool, outside, folder, count=count, seed=options.seed, both_ways=True)
     classes = sorted(set(pool["label"]))
     if not jobs or len(classes) < 2:
         raise NotEnoughData(f"{len(pool)} labelled samples of {len(classes)} classes", "two groups and classes or more")
+    if teacher is not None:
+        jobs = [_taught(job, teacher, classes) for job in jobs]
     n_train = round(len(pool) * (1 - 1 / len(jobs)))
     workshop = open_workshop(images, classes, folder, n_train=n_train, options=options)
     if not all(workshop.is_finished(job) for job in jobs):
@@ -67,7 +79,9 @@ def fine_tuned(
     return told
 
 
-def fold_jobs(pool: pd.DataFrame, outside: pd.DataFrame, folder: Path, *, count: int, seed: int) -> list[Job]:
+def fold_jobs(
+    pool: pd.DataFrame, outside: pd.DataFrame, folder: Path, *, count: int, seed: int, both_ways: bool = False
+) -> list[Job]:
     """A job for each of `count` folds of the pool, or of as many as it has groups; none where that is fewer than two.
 
     Parameters
@@ -79,13 +93,24 @@ def fold_jobs(pool: pd.DataFrame, outside: pd.DataFrame, folder: Path, *, count:
     if count < 2:
         return []
     folds = grouped_folds(pool, count, seed=seed)
-    return [_fold_job(pool, folds == fold, outside, folder / str(fold), seed=seed) for fold in range(count)]
+    jobs = [_fold_job(pool, folds == fold, outside, folder / str(fold), seed=seed) for fold in range(count)]
+    return [replace(job, both_ways=both_ways) for job in jobs]
 
 
 def _fold_job(pool: pd.DataFrame, held_out: np.ndarray, outside: pd.DataFrame, folder: Path, *, seed: int) -> Job:
     arm = Arm(f"fold-{folder.name}", pool[~held_out].reset_index(drop=True), pool.head(0))
     judged = pd.concat([pool[held_out], outside], ignore_index=True)[["sample_id", "path"]]
     return Job(arm, judged, seed, folder, keep_model=False)
+
+
+def _taught(job: Job, teacher: Teacher, classes: list[str]) -> Job:
+    """The same job, learning from the teacher, unless the training set has too little to teach the teacher."""
+    try:
+        told = teacher(job.arm.train)
+    except NotEnoughData:
+        return job
+    goals = told.reindex(columns=classes, fill_value=0).to_numpy(np.float32, copy=True)
+    return replace(job, arm=replace(job.arm, goals=goals))
 
 
 def out_of_fold(

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timm.loss import LabelSmoothingCrossEntropy
 from timm.utils import ModelEmaV3
 from torch import nn
 
@@ -21,7 +20,7 @@ from curate.train.optim import make_optimizer, make_schedule, number_format
 from curate.train.recipe import Recipe
 from curate.workspace import replacing
 
-Batch = tuple[torch.Tensor, torch.Tensor]  # inputs, targets (n,) int64
+Batch = tuple[torch.Tensor, torch.Tensor]  # inputs, targets: (n,) int64, or to learn (n, C) float32 probabilities
 State = dict[str, torch.Tensor]
 NO_VALIDATION = math.nan
 
@@ -123,7 +122,7 @@ class _Training:
         self.ema = ModelEmaV3(self.model, decay=recipe.ema_decay, use_warmup=True)
         self.optimizer = make_optimizer(self.model, recipe)
         self.schedule = make_schedule(self.optimizer, recipe)
-        self.loss = LabelSmoothingCrossEntropy(recipe.label_smoothing)
+        self.loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         needs_scaling = number_format(device, amp=recipe.amp) is torch.float16
         self.scaler = torch.amp.GradScaler(device.type, enabled=needs_scaling)
         self.epoch = self.step = self.best_epoch = 0

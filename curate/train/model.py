@@ -38,6 +38,19 @@ class Classifier(nn.Module):
         return self.network(pixels.permute(0, 3, 1, 2))  # which is channels_last in memory
 
 
+class BothWays(nn.Module):
+    """What a classifier of pixels says of a picture and its mirror image together: the geometric mean."""
+
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(n, S, S, 3) uint8 → (n, C) logits."""
+        told: torch.Tensor = self.classifier(images).log_softmax(1) + self.classifier(images.flip(2)).log_softmax(1)
+        return told / 2
+
+
 class Head(nn.Module):
     """Features → logits: standardised by the training images, then one linear layer.
 

@@ -179,7 +179,7 @@ def add_prediction(
 
     probed = None
     try:
-        network = _by_network(workspace, facts, options, progress)
+        network = _by_network(workspace, facts, options, said, progress)
         probed = first = derived(FIRST_PROBE, by_probe, LABELLED)
         facts.prediction = derived(PROBE, lambda: in_force(first), [FIRST_PROBE, *([network] if network else [])])
     except NotEnoughData as reason:  # one class, or no labels at all: the other finders have work all the same
@@ -194,7 +194,9 @@ def add_prediction(
         _add_consensus(workspace, facts, facts.prediction, PROBE)
 
 
-def _by_network(workspace: Workspace, facts: Facts, options: FindOptions, progress: Progress) -> str:
+def _by_network(
+    workspace: Workspace, facts: Facts, options: FindOptions, said: pd.DataFrame, progress: Progress
+) -> str:
     """The file with what a trained network says of samples that it has not seen; empty where the probe is to judge."""
     if options.predictions == "trainer" and not workspace.has(TRAINER):
         raise StageMissing("the trainer has made no predictions yet", do="curate retrain, without --folds 0")
@@ -202,11 +204,19 @@ def _by_network(workspace: Workspace, facts: Facts, options: FindOptions, progre
         return TRAINER if options.predictions == "trainer" else ""
     training = TrainOptions(model=workspace.read(EMBEDDER)["model"], epochs=options.finetune_epochs, seed=options.seed)
 
+    def teacher(some: pd.DataFrame) -> pd.DataFrame:
+        from curate.find.predict import predict_some
+
+        rows = pd.Index(facts.samples["sample_id"]).get_indexer(pd.Index(some["sample_id"]))
+        labels = facts.samples["label"]
+        told = predict_some(rows, facts.embeddings, labels, facts.groups, options=options, said=said)
+        return pd.DataFrame(told.posterior, columns=told.classes)
+
     def make() -> pd.DataFrame:
         from curate.train.folds import fine_tuned
 
-        samples = facts.samples.assign(group=facts.groups.astype(str))
-        return fine_tuned(samples, workspace.path("finetune"), options=training, progress=progress)
+        samples, folder = facts.samples.assign(group=facts.groups.astype(str)), workspace.path("finetune")
+        return fine_tuned(samples, folder, options=training, teacher=teacher, progress=progress)
 
     workspace.derive(FINETUNED, make, inputs=LABELLED, parameters=asdict(training))
     return FINETUNED

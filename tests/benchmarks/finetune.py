@@ -2,7 +2,7 @@
 
 For one annotator, the worst of three and their majority (`label_quality.py`), no clean label known: label errors by the
 probe alone, by networks fine-tuned in folds (`curate ingest --finetune`) pooled with it, and the consensus of three
-people by each. A quarter of an hour for each set of labels on two cores without a GPU; what is finished is kept.
+people by each. A quarter to half an hour for each on two cores without a GPU; what is finished is kept.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import pandas as pd
 
 from curate.config import FindOptions, TrainOptions
 from curate.find.label import find_label
-from curate.find.predict import Prediction, predict, with_network
+from curate.find.predict import Prediction, predict, predict_some, with_network
 from curate.ingest.annotators import crowdlab
 from curate.progress import bar
-from curate.train.folds import fine_tuned
+from curate.train.folds import Teacher, fine_tuned
 
-SETS = ("one annotator", "worst of three", "majority of three")
+CONSENSUS = "consensus of three"
+SETS = ("one annotator", "worst of three", "majority of three", CONSENSUS)
 
 
 def main() -> None:
@@ -33,13 +34,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(".bench"), help="keeps embeddings, images and what is trained")
     given = parser.parse_args()
     people, truth, embeddings = bench(given.out)
-    for name, labels in label_quality.label_sets(people.to_numpy(str), truth).items():
-        if name in given.only:
-            samples = pd.DataFrame({"sample_id": people.index, "label": labels, "group": None})
-            samples["path"] = [str(given.out / image) for image in people.index]
-            folder = given.out / f"finetune-{name.replace(' ', '-')}-{given.epochs}"
-            told = fine_tuned(samples, folder, options=TrainOptions(epochs=given.epochs), progress=bar)
-            print(pd.DataFrame(rows(name, samples, told, embeddings, truth, people)).to_string(index=False, na_rep=""))
+    sets = label_quality.label_sets(people.to_numpy(str), truth)
+    for name in given.only:
+        labels = sets.get(name, sets["majority of three"])
+        samples = pd.DataFrame({"sample_id": people.index, "label": labels, "group": None})
+        samples["path"] = [str(given.out / image) for image in people.index]
+        said = said_of(people, samples) if name == CONSENSUS else None
+        folder = given.out / f"finetune-{name.replace(' ', '-')}-{given.epochs}"
+        options, teacher = TrainOptions(epochs=given.epochs), taught_by(samples, embeddings, said)
+        told = fine_tuned(samples, folder, options=options, teacher=teacher, progress=bar)
+        found = rows(name, samples, predictions(samples, told, embeddings, said), truth, said)
+        print(pd.DataFrame(found).to_string(index=False, na_rep=""), flush=True)
 
 
 def bench(out: Path) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
@@ -53,28 +58,40 @@ def bench(out: Path) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     return people.loc[samples["image"][train]], samples["label"].to_numpy(str)[train], embeddings[train]
 
 
+def said_of(people: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+    """sample_id, annotator, label of all that people said, with row and labeller as `predict` takes them."""
+    votes = people.reset_index().melt("image", var_name="annotator", value_name="label")
+    votes = votes.rename(columns={"image": "sample_id"}).astype("str")
+    row = pd.Series(np.arange(len(samples)), samples["sample_id"])
+    return votes.assign(row=row.reindex(votes["sample_id"]).to_numpy(), labeller=votes["annotator"])
+
+
+def taught_by(samples: pd.DataFrame, embeddings: np.ndarray, said: pd.DataFrame | None) -> Teacher:
+    """The probe, and all that people said, as `curate ingest --finetune` lets networks learn from them."""
+    place, groups = pd.Index(samples["sample_id"]), np.arange(len(samples))
+
+    def teacher(some: pd.DataFrame) -> pd.DataFrame:
+        told = predict_some(place.get_indexer(some["sample_id"]), embeddings, samples["label"], groups, said=said)
+        return pd.DataFrame(told.posterior, columns=told.classes)
+
+    return teacher
+
+
 def rows(
-    name: str,
-    samples: pd.DataFrame,
-    told: pd.DataFrame,
-    embeddings: np.ndarray,
-    truth: np.ndarray,
-    people: pd.DataFrame,
+    name: str, samples: pd.DataFrame, found: dict[str, Prediction], truth: np.ndarray, said: pd.DataFrame | None
 ) -> list[dict[str, Any]]:
-    """Label errors by one label a picture; for the majority also the consensus, by all that was said."""
-    found, wrong = [], samples["label"].to_numpy(str) != truth
-    for by, prediction in predictions(samples, told, embeddings, None).items():
-        found.append({"labels": name, "by": by, **label_quality.judged(find_label(samples, prediction), wrong)})
-    if name.startswith("majority"):
-        votes = people.reset_index().melt("image", var_name="annotator", value_name="label")
-        votes = votes.rename(columns={"image": "sample_id"}).astype("str")
-        row = pd.Series(np.arange(len(samples)), samples["sample_id"])
-        said = votes.assign(row=row.reindex(votes["sample_id"]).to_numpy(), labeller=votes["annotator"])
-        for by, prediction in predictions(samples, told, embeddings, said).items():
-            ids = list(samples["sample_id"])
-            label = crowdlab(votes, prediction.pred_probs, list(prediction.classes), ids)[0]["label"].to_numpy(str)
-            found.append({"labels": "consensus of three", "by": by, "accuracy": round((label == truth).mean(), 4)})
-    return found
+    """Label errors by one label a picture; or, where several people said something, the consensus of them."""
+    if said is None:
+        wrong = samples["label"].to_numpy(str) != truth
+        return [
+            {"labels": name, "by": by, **label_quality.judged(find_label(samples, prediction), wrong)}
+            for by, prediction in found.items()
+        ]
+    votes, ids, accuracies = said[["sample_id", "annotator", "label"]], list(samples["sample_id"]), []
+    for by, prediction in found.items():
+        label = crowdlab(votes, prediction.pred_probs, list(prediction.classes), ids)[0]["label"].to_numpy(str)
+        accuracies.append({"labels": name, "by": by, "accuracy": round((label == truth).mean(), 4)})
+    return accuracies
 
 
 def predictions(

@@ -81,6 +81,51 @@ class TestFineTuned:
         pd.testing.assert_frame_equal(told, fine_tuned(some, tmp_path / "a", options=SMALL))
         assert len(learnt) == 7
 
+    def test_networks_learn_what_a_teacher_says_by_the_training_set_alone(
+        self, digits: pd.DataFrame, tmp_path: Path
+    ) -> None:
+        some, lessons = samples(digits), []
+
+        def turned(train: pd.DataFrame) -> pd.DataFrame:
+            lessons.append(set(train["sample_id"]))
+            return pd.get_dummies((train["label"].astype(int) + 1).mod(10).astype(str), dtype=float)
+
+        def as_labelled(train: pd.DataFrame) -> pd.DataFrame:
+            return pd.get_dummies(train["label"], dtype=float)
+
+        longer = replace(SMALL, epochs=3)
+        told, other, plain = (
+            fine_tuned(some, tmp_path / name, options=longer, teacher=teacher).iloc[:, 1:].to_numpy()
+            for name, teacher in (("a", turned), ("b", as_labelled), ("c", None))
+        )
+        np.testing.assert_allclose(other, plain, atol=1e-4)
+        assert (told.argmax(1) != plain.argmax(1)).mean() > 0.5
+        jobs = fold_jobs(some[some["label"].notna()], some.head(0), tmp_path, count=3, seed=SMALL.seed)
+        assert lessons == [set(job.arm.train["sample_id"]) for job in jobs]
+
+    def test_another_lesson_is_learnt_anew(self, digits: pd.DataFrame, tmp_path: Path) -> None:
+        some = samples(digits)
+
+        def sure(train: pd.DataFrame) -> pd.DataFrame:
+            return pd.get_dummies(train["label"], dtype=float)
+
+        def unsure(train: pd.DataFrame) -> pd.DataFrame:
+            return sure(train) * 0.5 + 0.05
+
+        one, again, other = (fine_tuned(some, tmp_path, options=SMALL, teacher=by) for by in (sure, sure, unsure))
+        pd.testing.assert_frame_equal(one, again)
+        assert not np.allclose(one.iloc[:, 1:], other.iloc[:, 1:])
+
+    def test_where_the_teacher_has_too_little_to_go_by_the_labels_teach(
+        self, digits: pd.DataFrame, tmp_path: Path
+    ) -> None:
+        def helpless(train: pd.DataFrame) -> pd.DataFrame:
+            raise NotEnoughData("one class", "two")
+
+        some = samples(digits)
+        told = fine_tuned(some, tmp_path / "a", options=SMALL, teacher=helpless)
+        pd.testing.assert_frame_equal(told, fine_tuned(some, tmp_path / "b", options=SMALL))
+
     def test_too_few_labels_are_said(self, digits: pd.DataFrame, tmp_path: Path) -> None:
         with pytest.raises(NotEnoughData, match="0 labelled samples"):
             fine_tuned(digits.assign(label=None), tmp_path, options=SMALL)

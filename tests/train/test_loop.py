@@ -32,9 +32,18 @@ def network() -> nn.Module:
         return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 2))
 
 
-def train(recipe: Recipe, *, stop_in: int | None = None, validated: bool = True, **options: object) -> Fitted:
+def train(
+    recipe: Recipe,
+    *,
+    stop_in: int | None = None,
+    validated: bool = True,
+    as_probabilities: bool = False,
+    **options: object,
+) -> Fitted:
     """`stop_in`: raise KeyboardInterrupt in this step, as a person would."""
     inputs, targets = clouds(80, seed=0)
+    if as_probabilities:
+        targets = nn.functional.one_hot(targets, 2).float()
 
     def batches(first_epoch: int) -> Iterator[Batch]:
         first = first_epoch * recipe.steps_per_epoch
@@ -72,6 +81,13 @@ def test_the_same_seed_gives_the_same_weights_and_another_other_ones(make_recipe
     first = train(recipe)
     torch.manual_seed(321)
     assert same(first, train(recipe)) and not same(first, train(recipe, seed=1))
+
+
+def test_sure_probabilities_teach_what_class_numbers_do(make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe(label_smoothing=0.1)
+    as_numbers, as_probabilities = train(recipe, validated=False), train(recipe, validated=False, as_probabilities=True)
+    for name, value in as_numbers.state.items():
+        torch.testing.assert_close(as_probabilities.state[name], value, rtol=1e-4, atol=1e-5)
 
 
 def test_training_leaves_the_callers_random_numbers_alone(make_recipe: MakeRecipe) -> None:

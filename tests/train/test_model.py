@@ -12,7 +12,7 @@ from torch import nn
 from curate.embed.embedder import Embedder
 from curate.embed.models import create_backbone
 from curate.errors import StageMissing
-from curate.train.model import Classifier, Head, HeadedBackbone, load_model, unstandardised
+from curate.train.model import BothWays, Classifier, Head, HeadedBackbone, load_model, unstandardised
 
 IMAGES = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -22,6 +22,15 @@ def test_a_classifier_normalises_as_timm_would() -> None:
     mean, std = (torch.tensor(network.pretrained_cfg[name])[:, None, None] for name in ("mean", "std"))
     expected = network((IMAGES.permute(0, 3, 1, 2) / 255 - mean) / std)
     torch.testing.assert_close(Classifier(network)(IMAGES), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_picture_and_its_mirror_image_are_judged_alike_by_both() -> None:
+    classifier = Classifier(timm.create_model("test_efficientnet", num_classes=5)).eval()
+    one, other = (classifier(images).softmax(1) for images in (IMAGES, IMAGES.flip(2)))
+    expected = (one * other).sqrt()
+    both = BothWays(classifier)
+    torch.testing.assert_close(both(IMAGES).softmax(1), expected / expected.sum(1, keepdim=True))
+    torch.testing.assert_close(both(IMAGES.flip(2)), both(IMAGES))
 
 
 def test_a_head_without_its_standardising_is_a_linear_layer_of_the_same_outputs() -> None:
