@@ -103,7 +103,9 @@ class TestFineTuned:
         jobs = fold_jobs(some[some["label"].notna()], some.head(0), tmp_path, count=3, seed=SMALL.seed)
         assert lessons == [set(job.arm.train["sample_id"]) for job in jobs]
 
-    def test_another_lesson_is_learnt_anew(self, digits: pd.DataFrame, tmp_path: Path) -> None:
+    def test_another_lesson_is_learnt_anew_but_for_noise(
+        self, digits: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         some = samples(digits)
 
         def sure(train: pd.DataFrame) -> pd.DataFrame:
@@ -112,9 +114,16 @@ class TestFineTuned:
         def unsure(train: pd.DataFrame) -> pd.DataFrame:
             return sure(train) * 0.5 + 0.05
 
-        one, again, other = (fine_tuned(some, tmp_path, options=SMALL, teacher=by) for by in (sure, sure, unsure))
+        def nearly_the_same(train: pd.DataFrame) -> pd.DataFrame:  # as sums in another order are
+            return sure(train) * (1 - 1e-6) + 1e-7
+
+        fit, learnt = arms.fit, []
+        monkeypatch.setattr(arms, "fit", lambda *given, **options: learnt.append(1) or fit(*given, **options))
+        one, again, other = (
+            fine_tuned(some, tmp_path, options=SMALL, teacher=by) for by in (sure, nearly_the_same, unsure)
+        )
         pd.testing.assert_frame_equal(one, again)
-        assert not np.allclose(one.iloc[:, 1:], other.iloc[:, 1:])
+        assert not np.allclose(one.iloc[:, 1:], other.iloc[:, 1:]) and len(learnt) == 6
 
     def test_where_the_teacher_has_too_little_to_go_by_the_labels_teach(
         self, digits: pd.DataFrame, tmp_path: Path
