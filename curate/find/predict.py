@@ -89,21 +89,11 @@ def predict(
     return _judged(classes, scores, y, told)
 
 
-def predict_some(
-    rows: np.ndarray,
-    embeddings: np.ndarray,
-    labels: pd.Series,
-    groups: np.ndarray,
-    *,
-    options: FindOptions | None = None,
-    said: pd.DataFrame | None = None,
-) -> Prediction:
-    """`predict` of these (n,) rows, in their order, as if there were no others."""
-    if said is not None:
-        place = pd.Series(np.arange(len(rows)), rows)
-        said = said[said["row"].isin(rows)]
-        said = said.assign(row=place[said["row"]].to_numpy())
-    return predict(embeddings[rows], labels.iloc[rows], np.asarray(groups)[rows], options=options, said=said)
+def said_of(rows: np.ndarray, said: pd.DataFrame) -> pd.DataFrame:
+    """What was said of these (n,) rows alone, as `predict` takes it of n samples in their order."""
+    place = pd.Series(np.arange(len(rows)), rows)
+    said = said[said["row"].isin(rows)]
+    return said.assign(row=place[said["row"]].to_numpy())
 
 
 def with_network(

@@ -64,10 +64,11 @@ def fine_tuned(
     require_files(images)
     options = replace(options, preset="full")
     outside, count = images[~images["is_learned"]], n_folds(options, options.preset)
-    jobs = fold_jobs(pool, outside, folder, count=count, seed=options.seed, both_ways=True)
+    jobs = fold_jobs(pool, outside, folder, count=count, seed=options.seed)
     classes = sorted(set(pool["label"]))
     if not jobs or len(classes) < 2:
         raise NotEnoughData(f"{len(pool)} labelled samples of {len(classes)} classes", "two groups and classes or more")
+    jobs = [replace(job, both_ways=True) for job in jobs]
     if teacher is not None:
         jobs = [_taught(job, teacher, classes) for job in jobs]
     n_train = round(len(pool) * (1 - 1 / len(jobs)))
@@ -81,9 +82,7 @@ def fine_tuned(
     return told
 
 
-def fold_jobs(
-    pool: pd.DataFrame, outside: pd.DataFrame, folder: Path, *, count: int, seed: int, both_ways: bool = False
-) -> list[Job]:
+def fold_jobs(pool: pd.DataFrame, outside: pd.DataFrame, folder: Path, *, count: int, seed: int) -> list[Job]:
     """A job for each of `count` folds of the pool, or of as many as it has groups; none where that is fewer than two.
 
     Parameters
@@ -95,8 +94,7 @@ def fold_jobs(
     if count < 2:
         return []
     folds = grouped_folds(pool, count, seed=seed)
-    jobs = [_fold_job(pool, folds == fold, outside, folder / str(fold), seed=seed) for fold in range(count)]
-    return [replace(job, both_ways=both_ways) for job in jobs]
+    return [_fold_job(pool, folds == fold, outside, folder / str(fold), seed=seed) for fold in range(count)]
 
 
 def _fold_job(pool: pd.DataFrame, held_out: np.ndarray, outside: pd.DataFrame, folder: Path, *, seed: int) -> Job:

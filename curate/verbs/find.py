@@ -205,11 +205,11 @@ def _by_network(
     training = TrainOptions(model=workspace.read(EMBEDDER)["model"], epochs=options.finetune_epochs, seed=options.seed)
 
     def teacher(some: pd.DataFrame) -> pd.DataFrame:
-        from curate.find.predict import predict_some
+        from curate.find.predict import predict, said_of
 
         rows = pd.Index(facts.samples["sample_id"]).get_indexer(pd.Index(some["sample_id"]))
-        labels = facts.samples["label"]
-        told = predict_some(rows, facts.embeddings, labels, facts.groups, options=options, said=said)
+        labels, theirs = facts.samples["label"].iloc[rows], said_of(rows, said)
+        told = predict(facts.embeddings[rows], labels, facts.groups[rows], options=options, said=theirs)
         return pd.DataFrame(told.posterior, columns=told.classes)
 
     def make() -> pd.DataFrame:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from curate.config import FindOptions, TrainOptions
 from curate.find.label import find_label
-from curate.find.predict import Prediction, predict, predict_some, with_network
+from curate.find.predict import Prediction, predict, said_of, with_network
 from curate.ingest.annotators import crowdlab
 from curate.progress import bar
 from curate.train.folds import Teacher, fine_tuned
@@ -39,7 +39,7 @@ def main() -> None:
         labels = sets.get(name, sets["majority of three"])
         samples = pd.DataFrame({"sample_id": people.index, "label": labels, "group": None})
         samples["path"] = [str(given.out / image) for image in people.index]
-        said = said_of(people, samples) if name == CONSENSUS else None
+        said = all_said(people, samples) if name == CONSENSUS else None
         folder = given.out / f"finetune-{name.replace(' ', '-')}-{given.epochs}"
         options, teacher = TrainOptions(epochs=given.epochs), taught_by(samples, embeddings, said)
         told = fine_tuned(samples, folder, options=options, teacher=teacher, progress=bar)
@@ -58,7 +58,7 @@ def bench(out: Path) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     return people.loc[samples["image"][train]], samples["label"].to_numpy(str)[train], embeddings[train]
 
 
-def said_of(people: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+def all_said(people: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
     """sample_id, annotator, label of all that people said, with row and labeller as `predict` takes them."""
     votes = people.reset_index().melt("image", var_name="annotator", value_name="label")
     votes = votes.rename(columns={"image": "sample_id"}).astype("str")
@@ -68,10 +68,12 @@ def said_of(people: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
 
 def taught_by(samples: pd.DataFrame, embeddings: np.ndarray, said: pd.DataFrame | None) -> Teacher:
     """The probe, and all that people said, as `curate ingest --finetune` lets networks learn from them."""
-    place, groups = pd.Index(samples["sample_id"]), np.arange(len(samples))
+    place = pd.Index(samples["sample_id"])
 
     def teacher(some: pd.DataFrame) -> pd.DataFrame:
-        told = predict_some(place.get_indexer(some["sample_id"]), embeddings, samples["label"], groups, said=said)
+        rows = place.get_indexer(some["sample_id"])
+        theirs = None if said is None else said_of(rows, said)
+        told = predict(embeddings[rows], samples["label"].iloc[rows], np.arange(len(rows)), said=theirs)
         return pd.DataFrame(told.posterior, columns=told.classes)
 
     return teacher
