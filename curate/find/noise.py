@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import torch
 
 PRIOR = 1.0  # pseudo-observations: weak beside a hundred labels per class, decisive beside a few
-SHARED, SURE = 0.2, 0.03  # what people share of the probe's view, and how sure that is; see docs/find-label.md
+SHARED, SURE = 0.2, 0.015  # what people share of the probe's view, give or take with one label each; see docs
+TRUSTED = 1600  # labels a class; of more, a model that is only about right would learn what is not so
 FEW, MANY = 5, 20  # labels a weight: of fewer, C × C weights would learn the errors; of more, they are trusted unasked
 MOST_MIXED = 100  # classes; beyond, C × C weights would cost more than they bring
 ROUNDED = 2.0  # log of how steeply scores are rounded off at 0, where the search begins
@@ -73,8 +74,8 @@ def fit_noise(scores: np.ndarray, said: Said) -> tuple[np.ndarray, np.ndarray]:
 
     Notes
     -----
-    One label per picture hardly tells `shared`, so a prior holds it to what people were found to share; labels
-    of a better source (a clean test split) and several people tell more.
+    One label per picture hardly tells `shared`, so a prior holds it to what people were found to share; it gives way
+    with every label more that a picture has.
     """
     labels_a_weight = len(said.label) / _weights(scores.shape[1])
     if labels_a_weight < FEW:
@@ -122,7 +123,7 @@ class _Model:
         self.label, self.labeller = torch.from_numpy(said.label[order]), torch.from_numpy(said.labeller[order])
         self.itself = torch.diag(torch.full((n,), torch.inf, dtype=torch.float64))
         self.height, self.round_off = _free(start=1.0), _free(start=ROUNDED)  # log a, log k
-        self.unlike = _free()  # how many `SURE` the shared view is from `SHARED`
+        self.unlike, self.sure = _free(), SURE * len(said.label) / max(len(rows), 1)  # shared = SHARED + sure * unlike
         self.is_mixed = is_mixed  # by the C × C weights of mix and table
         self.usual = RIGHT + float(np.log((n - 1) / 9))  # as likely to be right among n classes
         self.bias, self.right = _free(n), _free(n, start=self.usual)
@@ -189,7 +190,7 @@ class _Model:
         """
         import torch
 
-        lure = (SHARED + SURE * self.unlike) * seen
+        lure = (SHARED + self.sure * self.unlike) * seen
         drawn = lure.exp()
         if self.is_mixed:
             others = torch.log(drawn @ (self.table - self.itself).exp().T + TINY)
@@ -216,17 +217,19 @@ class _Model:
             yield self.rows[start : start + self.block], seen, labels
 
     def losses(self) -> Iterator[torch.Tensor]:
-        """Parts of the mean of -log P(what was said) over the samples with labels, and the priors."""
+        """Parts of the mean of -log P(what was said) over the samples with labels, and the priors.
+
+        Beside many labels priors would have no say any more, and a model that is only about right would be as sure as
+        a true one. So n samples weigh as n trusted / (n + trusted) do (coarsened posterior; Miller and Dunson 2019).
+        """
         import torch
 
-        n = max(len(self.rows), 1)
+        n, trusted = max(len(self.rows), 1), TRUSTED * len(self.bias)
         right = self.right.mean()
         apart = (self.height - 1, self.round_off - ROUNDED, self.unlike / 2**0.5, self.right - right)
         # by 2**0.5: as a standard normal draws, the others twice as strongly; that would hide confusions
-        drawn = [*apart, self.bias, self.table / 2**0.5, self.mix, self.skill]
-        if not self.is_mixed:  # so few labels would do without any errors, or with nothing else
-            drawn.append(right - self.usual)
-        yield PRIOR * torch.stack([part.square().sum() for part in drawn]).sum() / n
+        drawn = (*apart, right - self.usual, self.bias, self.table / 2**0.5, self.mix, self.skill)
+        yield PRIOR * torch.stack([part.square().sum() for part in drawn]).sum() * (1 / n + 1 / trusted)
         for _, told in self.judged():
             yield -told.logsumexp(dim=1).sum() / n
 

@@ -248,6 +248,16 @@ def test_weights_that_do_not_pay_count_no_errors(n, n_classes):
         assert expected_calibration_error(probability, said != truth) < 0.08
 
 
+def test_more_of_the_same_does_not_make_a_model_surer_that_is_only_about_right():
+    """People who share more of the probe's view than the model takes them to, once and five times over."""
+    scores, truth, rng = seen(2000)
+    likely = np.log(scores + 1e-3) / 2 + rng.gumbel(size=scores.shape) + 2.2 * np.eye(5)[truth]
+    said = likely.argmax(axis=1)
+    once, often = (fit_noise(np.tile(scores, (n, 1)), said_once(np.tile(said, n)))[1][:2000] for n in (1, 5))
+    counted = [(1 - posterior[np.arange(2000), said]).sum() for posterior in (once, often)]
+    assert counted[1] == pytest.approx(counted[0], rel=0.3)
+
+
 @pytest.mark.parametrize("seed", [1, 7])
 def test_labels_that_contradict_every_score_of_many_classes_are_no_crash(monkeypatch, seed):
     monkeypatch.setattr("curate.find.noise.MOST_MIXED", 4)
