@@ -46,6 +46,7 @@ class Said:
     row: np.ndarray  # (M,) of the sample
     label: np.ndarray  # (M,) class number
     labeller: np.ndarray  # (M,) number: a person, or a source that may be better or worse than another
+    each: float = 1.0  # labels that one of these stands for, on average
 
 
 def said_once(y: np.ndarray) -> Said:
@@ -57,7 +58,8 @@ def said_once(y: np.ndarray) -> Said:
 def said_together(said: Said, y: np.ndarray) -> Said:
     """Where several people labelled a sample, their label in force (class number in (N,) `y`) as one labeller's."""
     row, first, count = np.unique(said.row, return_index=True, return_counts=True)
-    return Said(row, y[row], np.where(count > 1, said.labeller.max() + 1, said.labeller[first]))
+    labeller = np.where(count > 1, said.labeller.max() + 1, said.labeller[first])
+    return Said(row, y[row], labeller, each=len(said.row) / len(row))
 
 
 def fit_noise(scores: np.ndarray, said: Said) -> tuple[np.ndarray, np.ndarray]:
@@ -123,7 +125,8 @@ class _Model:
         self.label, self.labeller = torch.from_numpy(said.label[order]), torch.from_numpy(said.labeller[order])
         self.itself = torch.diag(torch.full((n,), torch.inf, dtype=torch.float64))
         self.height, self.round_off = _free(start=1.0), _free(start=ROUNDED)  # log a, log k
-        self.unlike, self.sure = _free(), SURE * len(said.label) / max(len(rows), 1)  # shared = SHARED + sure * unlike
+        self.sure = SURE * said.each * len(said.label) / max(len(rows), 1)
+        self.unlike = _free()  # how many `sure` the shared view is from `SHARED`
         self.is_mixed = is_mixed  # by the C × C weights of mix and table
         self.usual = RIGHT + float(np.log((n - 1) / 9))  # as likely to be right among n classes
         self.bias, self.right = _free(n), _free(n, start=self.usual)
