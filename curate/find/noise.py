@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PRIOR = 1.0  # pseudo-observations: weak beside a hundred labels per class, decisive beside a few
 SHARED, SURE = 0.2, 0.015  # what people share of the probe's view, give or take with one label each; see docs
-TRUSTED = 1600  # labels a class; of more, a model that is only about right would learn what is not so
+TRUSTED = 1600  # samples a class; of more, a model that is only about right would learn what is not so
 FEW, MANY = 5, 20  # labels a weight: of fewer, C × C weights would learn the errors; of more, they are trusted unasked
 MOST_MIXED = 100  # classes; beyond, C × C weights would cost more than they bring
 ROUNDED = 2.0  # log of how steeply scores are rounded off at 0, where the search begins

@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from curate.errors import NotEnoughData
 from curate.find.label import expected_f1_cut, find_label
-from curate.find.noise import Said, fit_noise, said_once
+from curate.find.noise import Said, fit_noise, said_once, said_together
 from curate.find.predict import _blocks_of_groups, _judged, _left_out_scores, _shares, predict, said_of
 from curate.schema import validate_issues
 
@@ -212,6 +212,13 @@ def test_a_tie_of_two_people_stays_a_tie():
     said = Said(np.array([0, 0, 1, 1, 1, 3]), np.array([0, 2, 1, 1, 2, 0]), np.array([0, 1, 0, 1, 2, 0]))
     expected = [[0.5, 0, 0.5], [0, 2 / 3, 1 / 3], [0, 0, 0], [1, 0, 0]]
     np.testing.assert_allclose(_shares(said, 4, 3), expected, rtol=1e-6)
+
+
+def test_labels_said_together_are_one_label_that_stands_for_all_of_them():
+    said = Said(np.array([0, 0, 1, 1, 1, 3]), np.array([0, 2, 1, 1, 2, 0]), np.array([0, 1, 0, 1, 2, 0]))
+    together = said_together(said, np.array([2, 1, 0, 0]))
+    assert together.row.tolist() == [0, 1, 3] and together.label.tolist() == [2, 1, 0]
+    assert together.labeller.tolist() == [3, 3, 0] and together.each == 2
 
 
 def test_the_cut_has_the_largest_expected_f1_and_never_flags_all_of_what_cannot_be_told_apart():
