@@ -8,8 +8,9 @@ squares (Hastie, Tibshirani and Friedman 2009, 4.2; matrix scaling: Guo et al. 2
 A labeller who sees a picture x of class t says class j with a probability in proportion to
 exp(table[t, j] + skill) · P(j | x)^shared, skill only where j is t: confusions belong to classes (Dawid and Skene
 1979; forward correction: Patrini et al. 2017), skill to the labeller, and people share something of the probe's view,
-as both find the same pictures hard and mistake them for the same classes. All of it is fitted to all labels at once;
-M and the table stay 0 where there are few labels for so many weights; with more, they count as far as they pay.
+as both find the same pictures hard and mistake them for the same classes. All of it is fitted to all labels at once.
+M and the table count as far as they pay. Where there are few labels for so many weights it is the table alone, and what
+people share is something of what the probe saw, exp g: of a view they would share the more, the surer it is made.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
+    _Labels = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # of which of the samples, what, and by whom
+
 PRIOR = 1.0  # pseudo-observations: weak beside a hundred labels per class, decisive beside a few
 SHARED, SURE = 0.2, 0.015  # what people share of the probe's view, give or take with one label each; see docs
+SHARED_LOOK = 0.7  # of what it saw: as much, as the view is about 3.5 times as sharp
 TRUSTED = 1600  # samples a class; of more, a model that is only about right would learn what is not so
-FEW, MANY = 5, 20  # labels a weight: of fewer, C × C weights would learn the errors; of more, they are trusted unasked
+FEW, MANY = 2, 20  # labels a weight: of fewer, the matrix would learn the errors; of more, it is trusted unasked
 MOST_MIXED = 100  # classes; beyond, C × C weights would cost more than they bring
 ROUNDED = 2.0  # log of how steeply scores are rounded off at 0, where the search begins
 LEAST = 1e-6  # probability; lower ones are taken for it
@@ -79,31 +83,31 @@ def fit_noise(scores: np.ndarray, said: Said) -> tuple[np.ndarray, np.ndarray]:
     One label per picture hardly tells `shared`, so a prior holds it to what people were found to share; it gives way
     with every label more that a picture has.
     """
-    labels_a_weight = len(said.label) / _weights(scores.shape[1])
-    if labels_a_weight < FEW:
-        return _Model(scores, said, is_mixed=False).fit().told(scores)
-    mixed = _Model(scores, said, is_mixed=True).fit()
+    n_classes = scores.shape[1]
+    labels_a_weight = len(said.label) / (2 * n_classes**2)
+    if n_classes > MOST_MIXED:
+        return _Model(scores, said).fit().told(scores)
     if labels_a_weight > MANY:
-        return mixed.told(scores)
-    plain = _Model(scores, said, is_mixed=False).fit()
-    share, both = _share_of_the_mixed(plain, mixed), zip(plain.told(scores), mixed.told(scores), strict=True)
+        return _Model(scores, said, has_table=True, is_mixed=True).fit().told(scores)
+    plain = _Model(scores, said).fit()
+    richer = _Model(scores, said, has_table=True, is_mixed=labels_a_weight >= FEW).fit()
+    share, both = _share_of_the_richer(plain, richer), zip(plain.told(scores), richer.told(scores), strict=True)
     by_pixels, by_all = ((1 - share) * one + share * other for one, other in both)
     return by_pixels, by_all
 
 
-def _weights(n_classes: int) -> float:
-    """How many the table and the matrix have that only a mixed model has; no end of them where they cost too much."""
-    return 2 * n_classes**2 if n_classes <= MOST_MIXED else np.inf
-
-
-def _share_of_the_mixed(plain: _Model, mixed: _Model) -> float:
-    """How much the model with more weights counts beside the one without.
+def _share_of_the_richer(plain: _Model, richer: _Model) -> float:
+    """How much the model with C × C weights counts beside the one without, by what they win.
 
     Weights that tell nothing raise the logarithm of the likelihood by half of their number (Wilks 1938): then, nothing.
-    Where it rises by their number, Akaike's criterion (1974) prefers the model that has them: then, all.
+    Where it rises by their number, Akaike's criterion (1974) prefers the model that has them: then, all. Of a table
+    alone, most weights are held by their prior, so those count that the labels tell; and as it may take the probe's
+    errors for people's, it never has all the say, but the share of the gain that is more than Akaike asks for.
     """
-    gain = mixed.log_likelihood() - plain.log_likelihood()
-    return float(np.clip(2 * gain / _weights(len(mixed.bias)) - 1, 0, 1))
+    gain = richer.log_likelihood() - plain.log_likelihood()
+    if richer.is_mixed:
+        return float(np.clip(gain / len(richer.bias) ** 2 - 1, 0, 1))
+    return max(0.0, 1 - richer.confusions_told() / max(gain, TINY))
 
 
 def as_scores(probabilities: np.ndarray) -> np.ndarray:
@@ -114,25 +118,26 @@ def as_scores(probabilities: np.ndarray) -> np.ndarray:
 class _Model:
     """The parameters of view and labellers, float64, and what they say of the scores and labels that were given."""
 
-    def __init__(self, scores: np.ndarray, said: Said, *, is_mixed: bool) -> None:
+    def __init__(self, scores: np.ndarray, said: Said, *, has_table: bool = False, is_mixed: bool = False) -> None:
         import torch
 
         n, order = scores.shape[1], np.argsort(said.row, kind="stable")
         rows, of = np.unique(said.row[order], return_inverse=True)
-        self.block = max(1, BLOCK // n)
+        self.block, self.trusted = max(1, BLOCK // n), TRUSTED * n
         self.rows, self.scores = torch.from_numpy(rows), torch.from_numpy(scores[rows])  # of the samples with labels
         self.of = torch.from_numpy(of)  # which of these each label is of, ascending
         self.label, self.labeller = torch.from_numpy(said.label[order]), torch.from_numpy(said.labeller[order])
         self.itself = torch.diag(torch.full((n,), torch.inf, dtype=torch.float64))
         self.height, self.round_off = _free(start=1.0), _free(start=ROUNDED)  # log a, log k
         self.sure = SURE * said.each * len(said.label) / max(len(rows), 1)
-        self.unlike = _free()  # how many `sure` the shared view is from `SHARED`
-        self.is_mixed = is_mixed  # by the C × C weights of mix and table
+        self.has_table, self.is_mixed = has_table, is_mixed  # table and mix are C × C weights each
+        self.shares_look = has_table and not is_mixed
+        self.unlike = _free(fitted=not self.shares_look)  # how many `sure` the shared view is from `SHARED`
         self.usual = RIGHT + float(np.log((n - 1) / 9))  # as likely to be right among n classes
         self.bias, self.right = _free(n), _free(n, start=self.usual)
-        self.table, self.mix = _free(n, n, fitted=self.is_mixed), _free(n, n, fitted=self.is_mixed)
+        self.table, self.mix = _free(n, n, fitted=has_table), _free(n, n, fitted=is_mixed)
         self.skill = _free(int(said.labeller.max(initial=0)) + 1)
-        if self.is_mixed:
+        if self.has_table:
             self._begin_as_seen()
         parameters = (self.height, self.round_off, self.unlike, self.bias, self.right, self.table, self.mix, self.skill)
         self.fitted = [parameter for parameter in parameters if parameter.requires_grad]
@@ -148,7 +153,7 @@ class _Model:
 
         with torch.no_grad():
             blocks = torch.from_numpy(scores).split(self.block)
-            by_pixels = torch.cat([self.view(block.double()).exp().float() for block in blocks])
+            by_pixels = torch.cat([self.view(block.double())[0].exp().float() for block in blocks])
             by_all = by_pixels.clone()
             for rows, told in self.judged():
                 by_all[rows] = told.softmax(dim=1).float()
@@ -171,31 +176,33 @@ class _Model:
 
         with torch.no_grad():
             called = torch.full_like(self.table, 0.5)  # (as which class it is seen, what it is called)
-            for _, seen, (of, label, _) in self._blocks():
+            for _, seen, _, (of, label, _) in self._blocks():
                 called += torch.zeros_like(called).index_add(0, label, seen.exp().index_select(0, of)).T
             right = called.diagonal().clone()
             called *= (len(called) - 1) / (called.sum(dim=1) - right)[:, None]  # each wrong name, against their mean
             self.right.copy_(called.diagonal().log())
             self.table.copy_(called.log().fill_diagonal_(0))
 
-    def view(self, scores: torch.Tensor) -> torch.Tensor:
-        """(n, C) log P(class | pixels) of (n, C) scores."""
+    def view(self, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, C) log P(class | pixels) of (n, C) scores, and the logarithm of how much people are drawn to a class."""
         import torch
 
         g = torch.log(torch.nn.functional.softplus(self.round_off.exp() * scores) + TINY)
         told = self.height.exp() * g + self.bias
-        return (told + g @ self.mix if self.is_mixed else told).log_softmax(dim=1)
+        seen = (told + g @ self.mix if self.is_mixed else told).log_softmax(dim=1)
+        if self.shares_look:
+            return seen, SHARED_LOOK * g.log_softmax(dim=1)
+        return seen, (SHARED + self.sure * self.unlike) * seen
 
-    def evidence(self, seen: torch.Tensor, of: torch.Tensor, label: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
-        """(n, C) log P(all that was said | class, pixels) of n samples, from their views and their labels.
+    def evidence(self, lure: torch.Tensor, of: torch.Tensor, label: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+        """(n, C) log P(all that was said | class, pixels) of n samples, from what draws people and their labels.
 
         The (m,) labels are `label`, of samples `of` among the n, said `by` these labellers.
         """
         import torch
 
-        lure = (SHARED + self.sure * self.unlike) * seen
         drawn = lure.exp()
-        if self.is_mixed:
+        if self.has_table:
             others = torch.log(drawn @ (self.table - self.itself).exp().T + TINY)
         else:
             others = torch.log(drawn.sum(dim=1, keepdim=True) - drawn + TINY)
@@ -203,21 +210,36 @@ class _Model:
         right = self.right + lure + self.skill.index_select(0, by)[:, None]
         wrong = self.table.T.index_select(0, label[:, 0]) + lure.gather(1, label)
         told = wrong.scatter(1, label, right.gather(1, label)) - torch.logaddexp(right, others)
-        return torch.zeros_like(seen).index_add(0, of, told)
+        return torch.zeros_like(drawn).index_add(0, of, told)
 
     def judged(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Rows of samples with labels, block by block, and their (n, C) log P(class, what was said | pixels)."""
-        for rows, seen, labels in self._blocks():
-            yield rows, seen + self.evidence(seen, *labels)
+        for rows, seen, lure, labels in self._blocks():
+            yield rows, seen + self.evidence(lure, *labels)
 
-    def _blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]]:
-        """Rows of samples with labels, their (n, C) views, and the labels: of which of the n, what, and by whom."""
+    def confusions_told(self) -> float:
+        """Weights of the table that the labels tell rather than the prior (MacKay 1992): of one, n / (n + prior).
+
+        n is how often the one class is called the other.
+        """
+        import torch
+
+        with torch.no_grad():
+            called = torch.zeros_like(self.table)
+            for _, seen, lure, (of, label, by) in self._blocks():
+                true = (seen + self.evidence(lure, of, label, by)).softmax(dim=1)
+                called.index_add_(0, label, true.index_select(0, of))
+            called.fill_diagonal_(0)
+            return float((called / (called + PRIOR * (1 + len(self.rows) / self.trusted))).sum())
+
+    def _blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, _Labels]]:
+        """Rows of samples with labels, their (n, C) views and lures, and the labels."""
         starts = range(0, len(self.rows), self.block)
         ends = np.searchsorted(self.of.numpy(), [start + self.block for start in starts])
         for start, first, end in zip(starts, [0, *ends], ends, strict=False):
-            seen = self.view(self.scores[start : start + self.block].double())
+            seen, lure = self.view(self.scores[start : start + self.block].double())
             labels = self.of[first:end] - start, self.label[first:end], self.labeller[first:end]
-            yield self.rows[start : start + self.block], seen, labels
+            yield self.rows[start : start + self.block], seen, lure, labels
 
     def losses(self) -> Iterator[torch.Tensor]:
         """Parts of the mean of -log P(what was said) over the samples with labels, and the priors.
@@ -227,12 +249,12 @@ class _Model:
         """
         import torch
 
-        n, trusted = max(len(self.rows), 1), TRUSTED * len(self.bias)
+        n = max(len(self.rows), 1)
         right = self.right.mean()
         apart = (self.height - 1, self.round_off - ROUNDED, self.unlike / 2**0.5, self.right - right)
         # by 2**0.5: as a standard normal draws, the others twice as strongly; that would hide confusions
         drawn = (*apart, right - self.usual, self.bias, self.table / 2**0.5, self.mix, self.skill)
-        yield PRIOR * torch.stack([part.square().sum() for part in drawn]).sum() * (1 / n + 1 / trusted)
+        yield PRIOR * torch.stack([part.square().sum() for part in drawn]).sum() * (1 / n + 1 / self.trusted)
         for _, told in self.judged():
             yield -told.logsumexp(dim=1).sum() / n
 
