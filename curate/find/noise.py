@@ -90,7 +90,8 @@ def fit_noise(scores: np.ndarray, said: Said) -> tuple[np.ndarray, np.ndarray]:
     if labels_a_weight > MANY:
         return _Model(scores, said, has_table=True, is_mixed=True).fit().told(scores)
     plain = _Model(scores, said).fit()
-    richer = _Model(scores, said, has_table=True, is_mixed=labels_a_weight >= FEW).fit()
+    kinds = (False, True) if labels_a_weight >= FEW else (False,)
+    richer = max((_Model(scores, said, has_table=True, is_mixed=kind).fit() for kind in kinds), key=_Model.worth)
     share, both = _share_of_the_richer(plain, richer), zip(plain.told(scores), richer.told(scores), strict=True)
     by_pixels, by_all = ((1 - share) * one + share * other for one, other in both)
     return by_pixels, by_all
@@ -101,8 +102,8 @@ def _share_of_the_richer(plain: _Model, richer: _Model) -> float:
 
     Weights that tell nothing raise the logarithm of the likelihood by half of their number (Wilks 1938): then, nothing.
     Where it rises by their number, Akaike's criterion (1974) prefers the model that has them: then, all. Of a table
-    alone, most weights are held by their prior, so those count that the labels tell; and as it may take the probe's
-    errors for people's, it never has all the say, but the share of the gain that is more than Akaike asks for.
+    alone only those count that the labels tell; and as it may take the probe's errors for people's, it never has all
+    the say, but the share of the gain that is more than Akaike asks for.
     """
     gain = richer.log_likelihood() - plain.log_likelihood()
     if richer.is_mixed:
@@ -216,6 +217,10 @@ class _Model:
         """Rows of samples with labels, block by block, and their (n, C) log P(class, what was said | pixels)."""
         for rows, seen, lure, labels in self._blocks():
             yield rows, seen + self.evidence(lure, *labels)
+
+    def worth(self) -> float:
+        """Akaike's criterion, halved; higher is better. Of the table those weights count that the labels tell."""
+        return self.log_likelihood() - self.confusions_told() - (self.mix.numel() if self.is_mixed else 0)
 
     def confusions_told(self) -> float:
         """Weights of the table that the labels tell rather than the prior (MacKay 1992): of one, n / (n + prior).
