@@ -52,20 +52,43 @@ def test_wrong_labels_rank_no_worse_than_by_cleanlabs_recipe(noisy, found):
     assert roc_auc_score(wrong, -table["label_score"]) > 0.98
 
 
+def families(n: int, n_classes: int, *, wrong: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Classes in families of five, and labels that name another class of the family: embeddings, given, is wrong."""
+    random = np.random.default_rng(0)
+    own, shared = random.normal(size=(n_classes, 256)), random.normal(size=(n_classes // 5, 256))
+    truth = random.integers(0, n_classes, n)
+    embeddings = (0.3 * own + 0.4 * np.repeat(shared, 5, axis=0))[truth] + random.normal(size=(n, 256))
+    embeddings = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float16)
+    is_wrong = random.random(n) < wrong
+    given = np.where(is_wrong, truth // 5 * 5 + (truth + random.integers(1, 5, n)) % 5, truth)
+    return embeddings, given, is_wrong
+
+
+def probability_wrong(embeddings: np.ndarray, given: np.ndarray) -> np.ndarray:
+    prediction = predict(embeddings, pd.Series([f"{label:02d}" for label in given]), np.arange(len(given)))
+    return 1 - prediction.posterior[np.arange(len(given)), given]
+
+
 @pytest.mark.parametrize("n", [500, 1000])
 def test_few_samples_of_many_classes_rank_better_than_by_cleanlabs_recipe(n):
-    """Thirty classes in families of five; a fifth of the labels name another class of the family."""
-    random = np.random.default_rng(0)
-    centres = 0.3 * random.normal(size=(30, 256)) + 0.4 * np.repeat(random.normal(size=(6, 256)), 5, axis=0)
-    truth = random.integers(0, 30, n)
-    embeddings = centres[truth] + random.normal(size=(n, 256))
-    embeddings = (embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)).astype(np.float16)
-    wrong = random.random(n) < 0.2
-    given = np.where(wrong, truth // 5 * 5 + (truth + random.integers(1, 5, n)) % 5, truth)
-    prediction = predict(embeddings, pd.Series([f"{label:02d}" for label in given]), np.arange(n))
-    ours = average_precision_score(wrong, 1 - prediction.posterior[np.arange(n), given])
+    embeddings, given, wrong = families(n, 30, wrong=0.2)
+    ours = average_precision_score(wrong, probability_wrong(embeddings, given))
     theirs = average_precision_score(wrong, 1 - cleanlab_recipe(embeddings, pd.Series(given)))
     assert ours > theirs + 0.05
+
+
+def test_mistakes_within_families_of_many_classes_are_counted():
+    """One label in five. A model without confusions took four in five of these for what the pictures show."""
+    embeddings, given, wrong = families(3000, 60, wrong=0.2)
+    probability = probability_wrong(embeddings, given)
+    assert 0.75 < probability.sum() / wrong.sum() < 1.25
+    is_flagged = probability >= expected_f1_cut(probability)
+    assert (is_flagged & wrong).sum() > 0.8 * wrong.sum() and (is_flagged & wrong).sum() > 0.9 * is_flagged.sum()
+
+
+def test_a_table_of_confusions_finds_none_where_there_are_none():
+    embeddings, given, _ = families(3000, 60, wrong=0)
+    assert probability_wrong(embeddings, given).mean() < 0.02
 
 
 @pytest.mark.parametrize(("n", "n_classes"), [(1000, 10), (2000, 8)])
