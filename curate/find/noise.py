@@ -81,7 +81,8 @@ def fit_noise(scores: np.ndarray, said: Said) -> tuple[np.ndarray, np.ndarray]:
     Notes
     -----
     One label per picture hardly tells `shared`, so a prior holds it to what people were found to share; it gives way
-    with every label more that a picture has.
+    with every label more that a picture has. With few labels for each of the C × C weights, the model without them and
+    the better of those with them, by Akaike's criterion, are both heard.
     """
     n_classes = scores.shape[1]
     labels_a_weight = len(said.label) / (2 * n_classes**2)
@@ -223,9 +224,9 @@ class _Model:
         return self.log_likelihood() - self.confusions_told() - (self.mix.numel() if self.is_mixed else 0)
 
     def confusions_told(self) -> float:
-        """Weights of the table that the labels tell rather than the prior (MacKay 1992): of one, n / (n + prior).
+        """How many weights of the table the labels tell rather than the prior: of each, n / (n + prior).
 
-        n is how often the one class is called the other.
+        n is how often the one class is called the other (MacKay, Bayesian interpolation, Neural Computation 4, 1992).
         """
         import torch
 

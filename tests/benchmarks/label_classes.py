@@ -24,22 +24,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
-from duplicate_quality import embed
-from label_noise import SIZE, compared, drawn_labels, read_fashion
-from label_quality import BENCH, embedded, judged, label_sets, ours
+from label_noise import compared, drawn_labels, embedded_fashion, read_fashion, weak_view
+from label_quality import BENCH, embedded, label_sets
 from PIL import Image
 from sklearn.cluster import KMeans
 
 Case = tuple[str, np.ndarray, np.ndarray, np.ndarray]  # name, embeddings, true and given class numbers
-MOST = 3000  # samples of real pictures for which cleanlab's recipe is run, too
+MOST = 5_000_000  # numbers of embeddings for which cleanlab's recipe is run, too
+SIZES = ((300, 30), (1000, 30), (3000, 30), (2000, 100), (10_000, 100))  # simulated samples, classes
+LARGE = ((50_000, 100),)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fashion", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--out", type=Path, default=Path(".bench"), help="keeps the embeddings")
-    parser.add_argument("--large", action="store_true", help="50,000 and 60,000 samples, too: a quarter of an hour")
+    parser.add_argument("--large", action="store_true", help="50,000 and 60,000 samples, too: half an hour")
     given = parser.parse_args()
     rows = []
     for cases in (simulated(given.large), of_bench(given.out), of_fashion(given.fashion, given.out, given.large)):
@@ -52,24 +52,11 @@ def main() -> None:
 
 def measured(embeddings: np.ndarray, truth: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     names, given = np.char.mod("%03d", truth), np.char.mod("%03d", labels)
-    if len(labels) <= MOST or embeddings.shape[1] <= 256 and len(labels) <= 10_000:
-        return compared(embeddings, names, given)
-    said = pd.DataFrame({"row": np.arange(len(given)), "label": given, "labeller": 0})
-    table, wrong = ours(embeddings, given, said)[1], given != names
-    if not wrong.any():
-        return {"wrong": 0.0, "curate counts": round(float(table["label_probability"].mean()), 3)}
-    return {"wrong": round(float(wrong.mean()), 3), **judged(table, wrong)}
+    return compared(embeddings, names, given, recipe=embeddings.size <= MOST)
 
 
 def simulated(large: bool) -> Iterator[Case]:
-    for n, n_classes in (
-        (300, 30),
-        (1000, 30),
-        (3000, 30),
-        (2000, 100),
-        (10_000, 100),
-        *([(50_000, 100)] if large else []),
-    ):
+    for n, n_classes in SIZES + (LARGE if large else ()):
         rng = np.random.default_rng(0)
         families = np.repeat(rng.normal(size=(n_classes // 5, 256)), 5, axis=0)
         centres = 0.3 * rng.normal(size=(n_classes, 256)) + 0.4 * families
@@ -108,13 +95,14 @@ def of_fashion(folder: Path, out: Path, large: bool) -> Iterator[Case]:
     pictures, ten = read_fashion(folder)
     sizes = (3000, 8000, *([len(ten)] if large else []))
     some = {n: np.sort(np.random.default_rng(1).choice(len(ten), n, replace=False)) for n in sizes}
-    embeddings = {n: embedded_fashion(pictures[rows], out / f"fashion-{n}-{SIZE}.npy") for n, rows in some.items()}
+    embeddings = {n: embedded_fashion(pictures, rows, out) for n, rows in some.items()}
     flat = pictures.reshape(len(pictures), -1).astype(np.float32)
     for each in (3, 10):
         truth = np.zeros(len(ten), np.int64)
         for c in range(10):
             truth[ten == c] = c * each + KMeans(each, n_init=1, random_state=c).fit_predict(flat[ten == c])
-        view, rng = seen_by_a_person(pictures, truth), np.random.default_rng(3)
+        view = weak_view(pictures, truth, 0, taught=6000, units=128, steps=200)
+        rng = np.random.default_rng(3)
         kinds = {f"people {rate}": drawn_labels(view / 2, truth, rate, rng) for rate in (0.16, 0.36)}
         kinds["family"] = within(truth, each, rng)
         other = (truth + rng.integers(1, 10 * each, len(truth))) % (10 * each)
@@ -153,30 +141,6 @@ def thumbnails() -> np.ndarray:
         opened = [archive.extractfile(name) for name in truth.loc[truth["split"] == "train", "image"]]
         small = [np.array(Image.open(file).convert("RGB").resize((8, 8))) for file in opened if file]
     return np.stack(small).reshape(len(small), -1).astype(float)
-
-
-def embedded_fashion(pictures: np.ndarray, file: Path) -> np.ndarray:
-    if not file.exists():
-        blocks = np.array_split(pictures, max(1, len(pictures) // 10_000))
-        np.save(file, np.concatenate([embed([np.repeat(p[:, :, None], 3, axis=2) for p in b], SIZE) for b in blocks]))
-    return np.load(file)
-
-
-def seen_by_a_person(pictures: np.ndarray, truth: np.ndarray, taught: int = 6000) -> np.ndarray:
-    """(n, C) log probabilities of a small network that was taught so many pictures at 9 × 9 pixels."""
-    small = torch.nn.functional.interpolate(
-        torch.from_numpy(pictures.astype(np.float32))[:, None] / 255, (9, 9), mode="area"
-    ).flatten(1)
-    rows = np.random.default_rng(0).choice(len(truth), taught, replace=False)
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Linear(81, 128), torch.nn.ReLU(), torch.nn.Linear(128, int(truth.max()) + 1))
-    optimizer, told = torch.optim.Adam(network.parameters(), 3e-3), torch.from_numpy(truth[rows])
-    for _ in range(200):
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(network(small[rows]), told).backward()
-        optimizer.step()
-    with torch.no_grad():
-        return np.asarray(network(small).log_softmax(1).numpy())
 
 
 if __name__ == "__main__":

@@ -48,22 +48,20 @@ def main() -> None:
     print(pd.DataFrame(rows).to_string(index=False, na_rep=""))
 
 
-def compared(embeddings: np.ndarray, truth: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """The share that is wrong, and what cleanlab's recipe and curate make of it."""
+def compared(embeddings: np.ndarray, truth: np.ndarray, labels: np.ndarray, *, recipe: bool = True) -> dict[str, float]:
+    """The share that is wrong, and what cleanlab's `recipe` and curate make of it."""
     wrong, numbers = labels != truth, np.unique(labels, return_inverse=True)[1]
     said = pd.DataFrame({"row": np.arange(len(labels)), "label": labels, "labeller": 0})
     table = ours(embeddings, labels, said)[1]
     if not wrong.any():
         return {"wrong": 0.0, "curate counts": round(float(table["label_probability"].mean()), 3)}
-    probabilities = cleanlab_recipe(embeddings, labels)[0]
-    flags = [find_label_issues(numbers, probabilities, filter_by=way, n_jobs=1) for way in FILTERS]
-    theirs = ranked(get_label_quality_scores(numbers, probabilities), wrong)
-    return {
-        "wrong": round(float(wrong.mean()), 3),
-        "cleanlab AP": theirs["AP"],
-        "cleanlab F1": max(f1(flag, wrong) for flag in flags),
-        **judged(table, wrong),
-    }
+    found = {"wrong": round(float(wrong.mean()), 3)}
+    if recipe:
+        probabilities = cleanlab_recipe(embeddings, labels)[0]
+        flags = [find_label_issues(numbers, probabilities, filter_by=way, n_jobs=1) for way in FILTERS]
+        found["cleanlab AP"] = ranked(get_label_quality_scores(numbers, probabilities), wrong)["AP"]
+        found["cleanlab F1"] = max(f1(flag, wrong) for flag in flags)
+    return found | judged(table, wrong)
 
 
 def cases(embeddings: np.ndarray, truth: np.ndarray, people: np.ndarray | None) -> Iterator[tuple[str, np.ndarray]]:
@@ -108,10 +106,7 @@ def sets(fashion: Path, out: Path) -> dict[str, tuple[np.ndarray, np.ndarray, np
     views = np.stack([weak_view(pictures, truth, seed) for seed in range(3)])
     people = np.stack([NAMES[drawn_labels(view / 2, truth, 0.16, rng)] for view in views], axis=1)
     some = np.sort(np.random.default_rng(1).choice(len(truth), N, replace=False))
-    file = out / f"fashion-{SIZE}.npy"
-    if not file.exists():
-        np.save(file, embed([np.repeat(picture[:, :, None], 3, axis=2) for picture in pictures[some]], SIZE))
-    return found | {"Fashion-MNIST": (np.load(file), NAMES[truth[some]], people[some])}
+    return found | {"Fashion-MNIST": (embedded_fashion(pictures, some, out), NAMES[truth[some]], people[some])}
 
 
 def read_fashion(folder: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -124,16 +119,28 @@ def read_fashion(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         return pictures, np.frombuffer(labels.read(), np.uint8, offset=8)
 
 
-def weak_view(pictures: np.ndarray, truth: np.ndarray, seed: int) -> np.ndarray:
+def embedded_fashion(pictures: np.ndarray, rows: np.ndarray, out: Path) -> np.ndarray:
+    """(len(rows), d) embeddings of these rows, made once for so many; the same number is taken for the same rows."""
+    file = out / f"fashion-{len(rows)}-{SIZE}.npy"
+    if not file.exists():
+        blocks = np.array_split(pictures[rows], max(1, len(rows) // 10_000))
+        np.save(file, np.concatenate([embed([np.repeat(p[:, :, None], 3, axis=2) for p in b], SIZE) for b in blocks]))
+    return np.asarray(np.load(file))
+
+
+def weak_view(
+    pictures: np.ndarray, truth: np.ndarray, seed: int, *, taught: int = TAUGHT, units: int = 64, steps: int = 150
+) -> np.ndarray:
     """(n, C) log probabilities of a small network that was taught a few pictures, each of a few pixels."""
     small = torch.nn.functional.interpolate(
         torch.from_numpy(pictures.astype(np.float32))[:, None] / 255, (SEEN_BY_PEOPLE,) * 2, mode="area"
     ).flatten(1)
-    rows = np.random.default_rng(seed).choice(len(truth), TAUGHT, replace=False)
+    rows = np.random.default_rng(seed).choice(len(truth), taught, replace=False)
     torch.manual_seed(seed)
-    network = torch.nn.Sequential(torch.nn.Linear(small.shape[1], 64), torch.nn.ReLU(), torch.nn.Linear(64, len(NAMES)))
+    seen, named = torch.nn.Linear(small.shape[1], units), torch.nn.Linear(units, int(truth.max()) + 1)
+    network = torch.nn.Sequential(seen, torch.nn.ReLU(), named)
     optimizer, told = torch.optim.Adam(network.parameters(), 3e-3), torch.from_numpy(truth[rows].astype(np.int64))
-    for _ in range(150):
+    for _ in range(steps):
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(network(small[rows]), told).backward()
         optimizer.step()
