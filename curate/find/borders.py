@@ -5,8 +5,12 @@ A border is what a copy has and its original hasn't; with it neither their pixel
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
+
+from curate.find.rows import Indexed, blocks
 
 PLAIN = 12  # grey levels, from the darkest to the brightest pixel of a line; what JPEG leaves of one colour
 LEAST_KEPT = 0.4  # of either side; where less is left, the plain lines are the picture's own
@@ -15,7 +19,24 @@ WINDOW_EDGES = 3  # of four; two are plain of many a photograph
 ROUNDS = 2  # rows, then columns, then what is plain now that those are gone
 
 
-def without_borders(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class Bare:
+    """Pictures without what is around them; indexed as an array. Only those that were cut are held a second time."""
+
+    pictures: Indexed  # (N, h, h, 3) uint8
+    place: np.ndarray  # (N,) where in `cut` a picture is that was cut, -1 of others
+    cut: np.ndarray  # (m, h, h, 3) uint8
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+        place, found = self.place[rows], np.array(self.pictures[rows])
+        found[place >= 0] = self.cut[place[place >= 0]]
+        return found
+
+
+def without_borders(thumbs: Indexed) -> tuple[Bare, np.ndarray]:
     """Cut off what is around a picture and stretch the rest.
 
     Outer lines of one colour each are a border. Where the middles of three edges are plain, and one edge throughout, a
@@ -29,19 +50,31 @@ def without_borders(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    (N, h, h, 3) uint8, and the (N,) bool which pictures may have been changed
+    The pictures, and the (N,) bool which of them may have been changed
     """
-    edges = (thumbs[:, 0], thumbs[:, -1], thumbs[:, :, 0], thumbs[:, :, -1])  # (N, h, 3) each
-    framed = np.any([_is_plain(edge) for edge in edges], axis=0)
-    windowed = framed & (np.sum([_has_plain_middle(edge) for edge in edges], axis=0) >= WINDOW_EDGES)
+    framed, windowed = np.zeros(len(thumbs), bool), np.zeros(len(thumbs), bool)
+    for block in blocks(len(thumbs)):
+        framed[block], windowed[block] = _framed_and_windowed(thumbs[block])
     if np.count_nonzero(framed) > STYLE * len(thumbs):
         windowed[:] = False
-    bare = thumbs.copy()
-    for row in np.flatnonzero(framed):
-        inside = _inside(thumbs[row], windowed[row])
-        if inside.shape != thumbs[row].shape:
-            bare[row] = cv2.resize(np.ascontiguousarray(inside), bare[row].shape[:2], interpolation=cv2.INTER_LINEAR)
-    return bare, framed
+    place, cut = np.full(len(thumbs), -1), list[np.ndarray]()
+    for block in blocks(len(thumbs)):
+        pictures = thumbs[block]
+        for row in np.flatnonzero(framed[block]):
+            inside = _inside(pictures[row], windowed[block][row])
+            if inside.shape != pictures[row].shape:
+                place[block.start + row] = len(cut)
+                inside = np.ascontiguousarray(inside)
+                cut.append(cv2.resize(inside, pictures.shape[1:3], interpolation=cv2.INTER_LINEAR))
+    return Bare(thumbs, place, np.array(cut, np.uint8).reshape(-1, *thumbs[:0].shape[1:])), framed
+
+
+def _framed_and_windowed(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) whether an edge of (n, h, h, 3) pictures is plain, and whether so much is that it may be a window."""
+    edges = (pictures[:, 0], pictures[:, -1], pictures[:, :, 0], pictures[:, :, -1])  # (n, h, 3) each
+    framed = np.any([_is_plain(edge) for edge in edges], axis=0)
+    plain_middles = np.sum([_has_plain_middle(edge) for edge in edges], axis=0)
+    return framed, framed & (plain_middles >= WINDOW_EDGES)
 
 
 def _is_plain(lines: np.ndarray) -> np.ndarray:

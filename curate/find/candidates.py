@@ -8,13 +8,13 @@ chance: what one unrelated sample in a hundred reaches, by a fixed reference of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from curate.find.neighbors import Neighbors, nearest
+from curate.find.rows import Indexed, blocks
 
 TINY = 8  # pixels, square
 FLAT = 1.0  # grey levels; a thumbnail that varies less has nothing to compare
@@ -22,7 +22,6 @@ PER_SAMPLE = 10  # neighbours considered in each of the two spaces
 LOOKS_FOUND = 0.9  # of the nearest by thumbnail, where an index seeks them: a pair has two chances, and embeddings
 REFERENCE = 1000  # samples; enough for a percentile, and the same ones after the data have grown
 CHANCE = 0.01  # share of unrelated samples that may be more alike than what we call chance
-BLOCK = 4096  # rows at once
 SEARCHED_AGAIN = 256  # rows at once, against all
 
 ALL_WAYS = tuple(range(8))  # to lay a square: 4 * mirrored + quarter turns
@@ -58,8 +57,8 @@ class Candidates:
 
 
 def find_candidates(
-    embeddings: np.ndarray,
-    thumbs: np.ndarray,
+    embeddings: Indexed,
+    thumbs: Indexed,
     neighbors: Neighbors,
     rank: np.ndarray,
     *,
@@ -136,7 +135,7 @@ def distinct_neighbors(
 def _search(embeddings: np.ndarray, rows: np.ndarray, some: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Cosine and number of the k nearest contents of `some` of the contents, all compared."""
     query = embeddings[rows[some]].astype(np.float32)
-    similar = np.hstack([query @ embeddings[rows[block]].astype(np.float32).T for block in _blocks(len(rows))])
+    similar = np.hstack([query @ embeddings[rows[block]].astype(np.float32).T for block in blocks(len(rows))])
     similar[np.arange(len(some)), some] = -np.inf
     I = np.argsort(-similar, axis=1, kind="stable")[:, :k]  # noqa: E741
     return np.take_along_axis(similar, I, 1), I
@@ -159,16 +158,18 @@ def reference_rows(rank: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(rank, kind="stable")[:REFERENCE])
 
 
-def shrink(thumbs: np.ndarray) -> np.ndarray:
+def shrink(thumbs: Indexed) -> np.ndarray:
     """(N, 32, 32, 3) uint8 → (N, 8, 8, 3) float32 about their mean, of length 1; zeros where all is flat."""
-    n, side = len(thumbs), thumbs.shape[1] // TINY
-    small = np.empty((n, TINY, TINY, 3), np.float32)
-    for block in _blocks(n):
-        rows = thumbs[block].reshape(-1, side, TINY * side * 3).sum(1, dtype=np.uint16)
-        small[block] = rows.reshape(-1, TINY, TINY, side, 3).sum(3, dtype=np.uint16) / np.float32(side**2)
-    small -= small.mean((1, 2, 3), keepdims=True)
-    length = np.sqrt(np.square(small).sum((1, 2, 3), keepdims=True))
-    return np.where(length < FLAT * (small[0].size ** 0.5), 0, small / np.maximum(length, 1e-6)).astype(np.float32)
+    small = np.empty((len(thumbs), TINY, TINY, 3), np.float32)
+    for block in blocks(len(thumbs)):
+        pictures = thumbs[block]
+        side = pictures.shape[1] // TINY
+        rows = pictures.reshape(-1, side, TINY * side * 3).sum(1, dtype=np.uint16)
+        some = rows.reshape(-1, TINY, TINY, side, 3).sum(3, dtype=np.uint16) / np.float32(side**2)
+        some -= some.mean((1, 2, 3), keepdims=True)
+        length = np.sqrt(np.square(some).sum((1, 2, 3), keepdims=True))
+        small[block] = np.where(length < FLAT * (some[0].size ** 0.5), 0, some / np.maximum(length, 1e-6))
+    return small
 
 
 def turned(pictures: np.ndarray, turn: int) -> np.ndarray:
@@ -178,10 +179,12 @@ def turned(pictures: np.ndarray, turn: int) -> np.ndarray:
 
 def _mirror_free(tiny: np.ndarray) -> np.ndarray:
     """(N, 192) that a picture shares with its mirror image: the even part, and the odd part without its sign."""
-    even, odd = (tiny + tiny[:, :, ::-1]) / 2, (tiny - tiny[:, :, ::-1]) / 2
-    half = TINY // 2
-    parts = [even[:, :, :half], np.abs(odd[:, :, :half])]
-    return np.sqrt(np.float32(2)) * np.concatenate(parts, axis=2).reshape(len(tiny), -1)
+    free, half = np.empty_like(tiny), TINY // 2
+    for block in blocks(len(tiny)):
+        left, right = tiny[block, :, :half], tiny[block, :, ::-1][:, :, :half]
+        free[block, :, :half], free[block, :, half:] = (left + right) / 2, np.abs((left - right) / 2)
+        free[block] *= np.sqrt(np.float32(2))
+    return free.reshape(len(tiny), -1)
 
 
 def _pairs(by_meaning: Neighbors, by_look: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -197,10 +200,6 @@ def _pairs(by_meaning: Neighbors, by_look: np.ndarray) -> tuple[np.ndarray, np.n
     return a, b, cosine[first]
 
 
-def _blocks(n: int) -> Iterator[slice]:
-    return (slice(start, start + BLOCK) for start in range(0, n, BLOCK))
-
-
 def _looks(tiny: np.ndarray, a: np.ndarray, b: np.ndarray, by_look: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The best correlation over the ways to lay the first picture, and the way.
 
@@ -210,7 +209,7 @@ def _looks(tiny: np.ndarray, a: np.ndarray, b: np.ndarray, by_look: np.ndarray) 
     look, turn = np.empty(len(a), np.float32), np.empty(len(a), np.int8)
     for ways, pairs in ((UPRIGHT, np.flatnonzero(by_look)), (ALL_WAYS, np.flatnonzero(~by_look))):
         handicap = np.array([0 if way in UPRIGHT else 0.15 for way in ways], np.float32)
-        for block in _blocks(len(pairs)):
+        for block in blocks(len(pairs)):
             some = pairs[block]
             first, second = tiny[a[some]], tiny[b[some]].reshape(len(some), -1)
             found = np.stack([_dots(turned(first, way).reshape(second.shape), second) for way in ways], axis=1)
@@ -219,9 +218,9 @@ def _looks(tiny: np.ndarray, a: np.ndarray, b: np.ndarray, by_look: np.ndarray) 
     return look, turn
 
 
-def _products(vectors: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _products(vectors: Indexed, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     found = np.empty(len(a), np.float32)
-    for block in _blocks(len(a)):
+    for block in blocks(len(a)):
         found[block] = _dots(vectors[a[block]].astype(np.float32), vectors[b[block]].astype(np.float32))
     return found.clip(-1, 1)
 
@@ -230,13 +229,13 @@ def _dots(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     return np.einsum("md,md->m", one, two)
 
 
-def _chance(vectors: np.ndarray, reference: np.ndarray, *, mirrored: bool = False) -> np.ndarray:
+def _chance(vectors: Indexed, reference: np.ndarray, *, mirrored: bool = False) -> np.ndarray:
     """(N,) the similarity to the reference that only `CHANCE` of it exceeds; with small data, its tenth value."""
     base = vectors[reference].astype(np.float32)
     bases = [each.reshape(len(base), -1) for each in ([base, base[:, :, ::-1]] if mirrored else [base])]
     rank = min(max(10, round(CHANCE * len(reference))), 1 + len(reference) // 2)
     level = np.empty(len(vectors), np.float32)
-    for block in _blocks(len(vectors)):
+    for block in blocks(len(vectors)):
         rows = vectors[block].astype(np.float32).reshape(-1, bases[0].shape[1])
         similar = np.max([rows @ each.T for each in bases], axis=0)
         own = np.flatnonzero((reference >= block.start) & (reference < block.stop))

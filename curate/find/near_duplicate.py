@@ -12,6 +12,7 @@ from curate.schema import conform
 
 if TYPE_CHECKING:
     from curate.find.candidates import Candidates
+    from curate.find.rows import Rows
 
 NEAR = 0.7  # agreement from which a pair is taken for the same shot
 REPEATED = 0.9  # of a pair's similarity is left for each closer twin that either of the two has
@@ -150,13 +151,13 @@ def _in_order(pairs: pd.DataFrame) -> pd.DataFrame:
 def _near(samples: pd.DataFrame, embeddings: np.ndarray, neighbors: Neighbors, thumbs: np.ndarray) -> pd.DataFrame:
     """Candidates that are not the same bytes, compared pixel by pixel; one file stands for its exact copies."""
     from curate.find.candidates import distinct_neighbors
+    from curate.find.rows import Rows
 
     rows, content = _contents(samples)
     nearest = distinct_neighbors(embeddings, neighbors, rows, content)
     hashes = samples["sha256"].to_numpy()[rows]
-    if len(rows) < len(samples):
-        embeddings, thumbs = embeddings[rows], thumbs[rows]
-    found, agreed = _verified(embeddings, thumbs, nearest, np.argsort(np.argsort(hashes.astype(str))))
+    rank = np.argsort(np.argsort(hashes.astype(str)))
+    found, agreed = _verified(Rows(embeddings, rows), Rows(thumbs, rows), nearest, rank)
     near = pd.DataFrame(
         {
             "sha256_a": hashes[found.a],
@@ -171,9 +172,7 @@ def _near(samples: pd.DataFrame, embeddings: np.ndarray, neighbors: Neighbors, t
     return _in_order(pd.concat(sides, ignore_index=True))
 
 
-def _verified(
-    embeddings: np.ndarray, thumbs: np.ndarray, nearest: Neighbors, rank: np.ndarray
-) -> tuple[Candidates, np.ndarray]:
+def _verified(embeddings: Rows, thumbs: Rows, nearest: Neighbors, rank: np.ndarray) -> tuple[Candidates, np.ndarray]:
     """The pairs of contents that are worth it, and each one's agreement: of pixels, framed or not, or of embeddings."""
     from curate.find.borders import without_borders
     from curate.find.candidates import best_of_each, find_candidates

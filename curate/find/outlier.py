@@ -16,6 +16,7 @@ import pandas as pd
 from scipy import linalg
 from scipy.special import expit
 
+from curate.find.rows import Rows
 from curate.find.typicality import Fit, fit_typical, squared_distances
 
 if TYPE_CHECKING:
@@ -84,15 +85,11 @@ def find_outlier(
     return pd.DataFrame(table | {"nearest_id": nearest, "group_id": groups})
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Embeddings in order of their ids, as float32, a few at a time: all of them at once may not fit."""
+class _Rows(Rows):
+    """Embeddings in order of their ids, as float32."""
 
-    embeddings: np.ndarray
-    order: np.ndarray
-
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        return self.embeddings[self.order[rows]].astype(np.float32)
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+        return super().__getitem__(rows).astype(np.float32)
 
     def blocks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for at in range(0, len(rows), BLOCK):

@@ -19,6 +19,7 @@ from torch import Tensor
 from curate.find.align import Pictures, agreement, align, rough_agreement, rough_pose, unmoved
 from curate.find.candidates import Candidates, find_candidates, reference_rows, turned
 from curate.find.neighbors import nearest
+from curate.find.rows import Indexed
 from curate.threads import torch_threads
 
 BATCH = 512  # pairs aligned at once by each thread: 30 MB
@@ -35,7 +36,7 @@ ONE = 0.9999  # cosines beyond can't be told from it in float16
 QUARTILE = 0.6745  # of the normal distribution
 
 
-def agreements(thumbs: np.ndarray, candidates: Candidates, look_alike: float = 0.0) -> np.ndarray:
+def agreements(thumbs: Indexed, candidates: Candidates, look_alike: float = 0.0) -> np.ndarray:
     """How well the pictures of candidate pairs agree.
 
     Parameters
@@ -62,7 +63,7 @@ def agreements(thumbs: np.ndarray, candidates: Candidates, look_alike: float = 0
     return ((found - look_alike) / (1 - look_alike)).clip(0, 1)
 
 
-def look_alikes(embeddings: np.ndarray, thumbs: np.ndarray, rank: np.ndarray, *, near: float) -> float:
+def look_alikes(embeddings: Indexed, thumbs: Indexed, rank: np.ndarray, *, near: float) -> float:
     """The agreement of different pictures of this collection that is to count as none, in [0, 1].
 
     Of the reference, a fixed sample, each picture is laid over its most alike other one, the two before it passed
@@ -86,7 +87,7 @@ def look_alikes(embeddings: np.ndarray, thumbs: np.ndarray, rank: np.ndarray, *,
     return max(0.0, (unusual - near) / (1 - near))
 
 
-def sure_cosine(embeddings: np.ndarray, rank: np.ndarray) -> float:
+def sure_cosine(embeddings: Indexed, rank: np.ndarray) -> float:
     """The cosine from which the embeddings alone say that two pictures are the same shot, in [-1, 1].
 
     A cut of the same shot has other pixels at every place, and nearly the same embedding. `CERTAIN` robust deviations

@@ -1,4 +1,4 @@
-"""Label errors with few samples or many classes. Run: python tests/benchmarks/label_classes.py
+"""Label errors with few samples, and with many, few or unequal classes. Run: python tests/benchmarks/label_classes.py
 
 Each class of the bench and of Fashion-MNIST is divided into 3, 5 or 10 by what its pictures look like (k-means), so
 that 30 to 100 classes come in families, as those of most sets do. Labels:
@@ -9,6 +9,9 @@ that 30 to 100 classes come in families, as those of most sets do. Labels:
     uniform     a fifth names any other class
     simulated   embeddings of 256 dimensions, classes in families of five, a fifth names another class of the family
     parts       300 to 2,000 of the bench and its ten classes, the labels as in label_quality.py; means of four draws
+    few         the ten classes joined to two or three, or two of them alone; labels of the bench's people, or of
+                simulated ones, as in label_quality.py and label_noise.py
+    tail        the same of ten classes, of which the smallest has a tenth or a hundredth of the largest one's samples
 
 Prints curate, and cleanlab's recipe (5-fold logistic regression, self-confidence; the best for F1 of its filters)
 where it takes less than minutes. No clean label is known to anybody.
@@ -24,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from label_noise import compared, drawn_labels, embedded_fashion, read_fashion, weak_view
+from label_noise import NAMES, compared, drawn_labels, embedded_fashion, read_fashion, sets, weak_view
 from label_quality import BENCH, embedded, label_sets
 from PIL import Image
 from sklearn.cluster import KMeans
@@ -33,6 +36,23 @@ Case = tuple[str, np.ndarray, np.ndarray, np.ndarray]  # name, embeddings, true 
 MOST = 5_000_000  # numbers of embeddings for which cleanlab's recipe is run, too
 SIZES = ((300, 30), (1000, 30), (3000, 30), (2000, 100), (10_000, 100))  # simulated samples, classes
 LARGE = ((50_000, 100),)
+JOINED = {  # of the ten classes in order of their numbers, which of a few each becomes; -1 for those left out
+    "bench": {
+        "vehicles, animals": (0, 0, 1, 1, 1, 1, 1, 1, 0, 0),
+        "cats, the rest": (0, 0, 0, 1, 0, 0, 0, 0, 0, 0),
+        "vehicles, mammals, others": (0, 0, 2, 1, 1, 1, 2, 1, 0, 0),
+        "cats, dogs": (-1, -1, -1, 0, -1, 1, -1, -1, -1, -1),
+        "cars, trucks": (-1, 0, -1, -1, -1, -1, -1, -1, -1, 1),
+    },
+    "Fashion": {
+        "shoes, the rest": (0, 0, 0, 0, 0, 1, 0, 1, 0, 1),
+        "dresses, the rest": (0, 0, 0, 1, 0, 0, 0, 0, 0, 0),
+        "tops, shoes, others": (0, 2, 0, 2, 0, 1, 0, 1, 2, 1),
+        "shirts, coats": (-1, -1, -1, -1, 0, -1, 1, -1, -1, -1),
+        "sneakers, boots": (-1, -1, -1, -1, -1, -1, -1, 0, -1, 1),
+    },
+}
+TAILS = (10, 100)  # how many times as many samples the largest class has as the smallest
 
 
 def main() -> None:
@@ -47,6 +67,7 @@ def main() -> None:
             rows.append({"samples": name, **measured(embeddings, truth, labels)})
             print(rows[-1], flush=True)
     rows += parts(given.out)
+    rows += few_or_unequal(given.fashion, given.out)
     print(pd.DataFrame(rows).to_string(index=False, na_rep=""))
 
 
@@ -120,6 +141,40 @@ def parts(out: Path) -> Iterator[dict[str, Any]]:
             draws = [np.random.default_rng(seed).choice(len(ten), n, replace=False) for seed in range(4)]
             found = pd.DataFrame([compared(embeddings[rows], ten.astype(str)[rows], labels[rows]) for rows in draws])
             yield {"samples": f"parts, {n:,} of 10, {kind}", **found.mean().round(3)}
+
+
+def few_or_unequal(folder: Path, out: Path) -> Iterator[dict[str, Any]]:
+    """Rows of classes that were joined, or of which some have few samples, with the labels of people and at random."""
+    pictures = {"bench": bench(out)}
+    if (fashion := sets(folder, out).get("Fashion-MNIST")) is not None:
+        embeddings, truth, said = fashion
+        pictures["Fashion"] = embeddings, (truth[:, None] == NAMES).argmax(1), (said[:, :, None] == NAMES).argmax(2)
+    for name, (embeddings, ten, people) in pictures.items():
+        for kind, becomes in JOINED[name].items():
+            joined = np.array(becomes)
+            rows = np.flatnonzero(joined[ten] >= 0)
+            truth, said = joined[ten[rows]], joined[people[rows]]
+            said = np.where(said >= 0, said, truth[:, None])
+            yield from by_all(f"{name}, {kind}", embeddings[rows], truth, said)
+        for ratio in TAILS:
+            rows = thinned(ten, ratio)
+            yield from by_all(f"{name}, tail {ratio}", embeddings[rows], ten[rows], people[rows])
+
+
+def by_all(name: str, embeddings: np.ndarray, truth: np.ndarray, people: np.ndarray) -> Iterator[dict[str, Any]]:
+    names, rng = truth.astype(str), np.random.default_rng(7)
+    other = (truth + rng.integers(1, truth.max() + 1, len(truth))) % (truth.max() + 1)
+    kinds = label_sets(people.astype(str), names)
+    kinds |= {f"uniform {p}": np.where(rng.random(len(truth)) < p, other, truth).astype(str) for p in (0.05, 0.2)}
+    for kind, labels in (kinds | {"none wrong": names}).items():
+        yield {"samples": f"{name}, {len(names):,}, {kind}", **compared(embeddings, names, labels)}
+
+
+def thinned(ten: np.ndarray, ratio: int) -> np.ndarray:
+    """Rows of ten classes, of which each has fewer samples than the one before, in an order drawn once."""
+    order = np.random.default_rng(3).permutation(10)
+    rows = [np.flatnonzero(ten == c) for c in order]
+    return np.sort(np.concatenate([some[: int(len(some) * ratio ** (-i / 9))] for i, some in enumerate(rows)]))
 
 
 # ---- pictures ------------------------------------------------------------------------------------------

@@ -9,6 +9,11 @@ import pytest
 from curate.find.borders import without_borders
 
 
+def bare_of(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    bare, changed = without_borders(pictures)
+    return bare[:], changed
+
+
 def picture(seed: int = 0) -> np.ndarray:
     """(32, 32, 3) random smooth colours."""
     noise = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), dtype=np.uint8)
@@ -30,7 +35,7 @@ def alike(one: np.ndarray, two: np.ndarray) -> float:
 )
 def test_a_border_of_one_colour_is_cut_off(colour: int, place: tuple[int, int, int, int]):
     framed = inside(np.full((32, 32, 3), colour, np.uint8), *place)
-    bare, changed = without_borders(framed[None])
+    bare, changed = bare_of(framed[None])
     assert changed.all()
     assert alike(bare[0], picture()) > 0.97 > alike(framed, picture())
 
@@ -38,7 +43,7 @@ def test_a_border_of_one_colour_is_cut_off(colour: int, place: tuple[int, int, i
 def test_the_bar_and_the_margins_of_a_window_are_cut_off():
     window = np.full((32, 32, 3), 240, np.uint8)
     window[:2] = 50
-    assert alike(without_borders(inside(window, 2, 5, 24, 24)[None])[0][0], picture()) > 0.97
+    assert alike(bare_of(inside(window, 2, 5, 24, 24)[None])[0][0], picture()) > 0.97
 
 
 def phone_screen() -> np.ndarray:
@@ -50,28 +55,29 @@ def phone_screen() -> np.ndarray:
 
 def test_a_title_in_the_bar_and_words_below_are_cut_off():
     some = np.stack([phone_screen(), picture(1)])
-    bare, changed = without_borders(some)
+    bare, changed = bare_of(some)
     np.testing.assert_array_equal(changed, [True, False])
+    np.testing.assert_array_equal(without_borders(some)[0][np.array([1, 0])], bare[::-1])
     assert alike(bare[0], picture()) > 0.97 > alike(some[0], picture())
 
 
 def test_where_most_pictures_look_like_windows_none_is_one():
     some = np.stack([phone_screen(), phone_screen(), picture(1)])
-    assert alike(without_borders(some)[0][0], picture()) < 0.9
+    assert alike(bare_of(some)[0][0], picture()) < 0.9
 
 
 def test_a_picture_with_a_plain_sky_and_ground_is_no_window():
     plain = picture()
     plain[:6], plain[28:] = (120, 160, 220), (90, 80, 60)
     plain[:6, :8] = plain[28:, 24:] = 255  # a cloud and a stone, so that no edge is of one colour
-    bare, changed = without_borders(plain[None])
+    bare, changed = bare_of(plain[None])
     assert not changed.any()
     np.testing.assert_array_equal(bare[0], plain)
 
 
 def test_pictures_without_a_border_stay_as_they_are():
     some = np.stack([picture(seed) for seed in range(20)])
-    bare, changed = without_borders(some)
+    bare, changed = bare_of(some)
     assert not changed.any()
     np.testing.assert_array_equal(bare, some)
 
@@ -81,17 +87,17 @@ def test_a_small_thing_on_a_plain_ground_and_a_plain_picture_stay_as_they_are():
     small[12:18, 10:20] = 30
     plain = np.full((32, 32, 3), 70, np.uint8)
     some = np.stack([small, plain])
-    np.testing.assert_array_equal(without_borders(some)[0], some)
+    np.testing.assert_array_equal(bare_of(some)[0], some)
 
 
 def test_no_pictures_have_no_borders():
-    assert without_borders(np.zeros((0, 32, 32, 3), np.uint8))[0].shape == (0, 32, 32, 3)
+    assert bare_of(np.zeros((0, 32, 32, 3), np.uint8))[0].shape == (0, 32, 32, 3)
 
 
 def test_ink_that_touches_every_edge_is_in_no_window():
     """The middles of three edges are plain and none is so from end to end, as of many a written digit."""
     digit = picture()
     digit[[0, -1], 8:24] = digit[8:24, 0] = 250
-    bare, changed = without_borders(np.stack([digit, *(picture(seed) for seed in range(1, 9))]))
+    bare, changed = bare_of(np.stack([digit, *(picture(seed) for seed in range(1, 9))]))
     assert not changed.any()
     np.testing.assert_array_equal(bare[0], digit)
