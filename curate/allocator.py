@@ -11,12 +11,20 @@ def keep_large_blocks() -> None:
 
     Holds for the process from here on. Elsewhere than on glibc it does nothing.
     """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    libc = ctypes.CDLL(None)
-    libc.mallopt(_MMAP_THRESHOLD, 1 << 30)
-    libc.mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
-    libc.mallopt(_ARENA_MAX, 1)  # further arenas give their memory back whatever the threshold
+    if (libc := _glibc()) is not None:
+        libc.mallopt(_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
+        libc.mallopt(_ARENA_MAX, 1)  # further arenas give their memory back whatever the threshold
+
+
+def give_back() -> None:
+    """Give the system what is free: between two steps of large arrays, which need it in other places."""
+    if (libc := _glibc()) is not None:
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # malloc.h

@@ -24,8 +24,9 @@ SEARCHED = (32, 16, 11, 8, 6, 4, 2)  # the pilot tries a 32nd of the lists, a 16
 REACHED = 0.985  # share of the pilot's true neighbours that the candidates must hold
 CANDIDATES = (2, 3, 4, 6, 8, 12, 16)  # in units of k; the pilot takes the fewest that hold them
 PILOT_ROWS = 400  # rows searched exactly too: half of them set the effort, the others state the recall
-QUERIES = 2048  # rows rescored at once; those of one list share most of their candidates
+QUERIES = 512  # rows rescored at once; those of one list share candidates, of which more take more memory
 BLOCK = 1 << 24  # similarities held at once: 64 MiB
+CONVERTED = 4096  # rows of float16 made float32 at once, where all would not fit
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,9 @@ def _exact(embeddings: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray
     """The k nearest of the given rows among all, comparing each with each in blocks."""
     D = np.empty((len(rows), k), np.float32)
     I = np.empty((len(rows), k), np.int32)  # noqa: E741
-    size = max(1, min(2048, BLOCK // min(len(embeddings), EXACT_UP_TO)))
-    for start in range(0, len(rows), size):
-        block = rows[start : start + size]
-        D[start : start + size], I[start : start + size] = _top_of_all(embeddings, block, k)
+    for start in range(0, len(rows), QUERIES):
+        block = slice(start, start + QUERIES)
+        D[block], I[block] = _top_of_all(embeddings, rows[block], k)
     return D, I
 
 
@@ -113,8 +113,8 @@ def _top_of_all(embeddings: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.nd
 
     query = _float32(embeddings[rows])
     best = (torch.empty((len(rows), 0)), torch.empty((len(rows), 0), dtype=torch.long))
-    for start in range(0, len(embeddings), EXACT_UP_TO):
-        similarity = query @ _float32(embeddings[start : start + EXACT_UP_TO]).T
+    for start in range(0, len(embeddings), CONVERTED):
+        similarity = query @ _float32(embeddings[start : start + CONVERTED]).T
         own = (rows >= start) & (rows < start + similarity.shape[1])
         similarity[np.flatnonzero(own), rows[own] - start] = -torch.inf
         D, I = similarity.topk(min(k, similarity.shape[1]), dim=1)  # noqa: E741
@@ -187,8 +187,10 @@ def _reduce(embeddings: np.ndarray) -> np.ndarray:
 
     sample = _float32(embeddings[:: -(-len(embeddings) // EXACT_UP_TO)])
     axes = torch.linalg.eigh(sample.T @ sample)[1][:, -COMPONENTS:].contiguous()
-    starts = range(0, len(embeddings), EXACT_UP_TO)
-    return np.concatenate([(_float32(embeddings[i : i + EXACT_UP_TO]) @ axes).numpy() for i in starts])
+    reduced = np.empty((len(embeddings), axes.shape[1]), np.float32)
+    for start in range(0, len(embeddings), CONVERTED):
+        reduced[start : start + CONVERTED] = _float32(embeddings[start : start + CONVERTED]) @ axes
+    return reduced
 
 
 def _codes(reduced: np.ndarray) -> Any:

@@ -135,7 +135,8 @@ class _Model:
         self.has_table, self.is_mixed = has_table, is_mixed  # table and mix are C × C weights each
         self.shares_look = has_table and not is_mixed
         self.unlike = _free(fitted=not self.shares_look)  # how many `sure` the shared view is from `SHARED`
-        self.usual = RIGHT + float(np.log((n - 1) / 9))  # as likely to be right among n classes
+        # as likely to be right among n classes, where the n - 1 others are as like: they draw by (n - 1)^(1 - SHARED)
+        self.usual = RIGHT + (1 - SHARED) * float(np.log((n - 1) / 9))
         self.bias, self.right = _free(n), _free(n, start=self.usual)
         self.table, self.mix = _free(n, n, fitted=has_table), _free(n, n, fitted=is_mixed)
         self.skill = _free(int(said.labeller.max(initial=0)) + 1)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from curate.allocator import give_back
 from curate.config import FindOptions, SplitOptions, TrainOptions
 from curate.errors import NotEnoughData, StageMissing
 from curate.progress import Progress, silent
@@ -91,6 +92,7 @@ def find(
         facts = open_facts(workspace)
         for prepare in preparing:
             prepare(workspace, facts, options, splitting)
+            give_back()
             advance(1)
         flagged: dict[str, int] = {}
         not_run: dict[str, str] = {}
@@ -100,6 +102,7 @@ def find(
                 workspace.forget(name)
             else:
                 flagged |= run_finder(workspace, facts, name, finder)
+            give_back()
             advance(1)
         keep_class_report(workspace, facts)
     return FindSummary(flagged, len(facts.scan), workspace.read(SPLIT_PROOF)["text"], not_run)

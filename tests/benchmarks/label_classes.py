@@ -167,7 +167,10 @@ def by_all(name: str, embeddings: np.ndarray, truth: np.ndarray, people: np.ndar
     kinds = label_sets(people.astype(str), names)
     kinds |= {f"uniform {p}": np.where(rng.random(len(truth)) < p, other, truth).astype(str) for p in (0.05, 0.2)}
     for kind, labels in (kinds | {"none wrong": names}).items():
-        yield {"samples": f"{name}, {len(names):,}, {kind}", **compared(embeddings, names, labels)}
+        yield {
+            "samples": f"{name}, {len(names):,}, {kind}",
+            **compared(embeddings, names, labels, recipe=embeddings.size <= MOST),
+        }
 
 
 def thinned(ten: np.ndarray, ratio: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -88,6 +90,19 @@ def test_a_small_thing_on_a_plain_ground_and_a_plain_picture_stay_as_they_are():
     plain = np.full((32, 32, 3), 70, np.uint8)
     some = np.stack([small, plain])
     np.testing.assert_array_equal(bare_of(some)[0], some)
+
+
+def test_pictures_are_not_held_twice():
+    many = np.tile(picture(), (40_000, 1, 1, 1))
+    many[:100, :4] = 255
+    tracemalloc.start()
+    bare, changed = without_borders(many)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.count_nonzero(changed) == 100
+    assert peak < many.nbytes / 4
+    assert not (bare[:100] == many[:100]).all(axis=(1, 2, 3)).any()
+    np.testing.assert_array_equal(bare[100:200], many[100:200])
 
 
 def test_no_pictures_have_no_borders():
