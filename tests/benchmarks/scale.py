@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from curate.allocator import give_back
+
 STEPS = ("data", "neighbours", "pairs", "predict", "outlier", "label", "quality", "classes", "other")
 
 
@@ -84,6 +86,7 @@ class _Clock:
         started = time.perf_counter()
         result = work()
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+        give_back()  # as `curate find` does after each step
         return result
 
 

@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from curate.errors import NotEnoughData
 from curate.find.label import expected_f1_cut, find_label
-from curate.find.noise import Said, fit_noise, said_once, said_together
+from curate.find.noise import SHARED, Said, _Model, fit_noise, said_once, said_together
 from curate.find.predict import _blocks_of_groups, _judged, _left_out_scores, _shares, predict, said_of
 from curate.schema import validate_issues
 
@@ -276,6 +276,20 @@ def test_weights_that_do_not_pay_count_no_errors(n, n_classes):
         probability = 1 - fit_noise(scores, said_once(said))[1][np.arange(n), said]
         assert 0.6 < probability.sum() / (said != truth).sum() < 1.8
         assert expected_calibration_error(probability, said != truth) < 0.08
+
+
+def test_before_labels_tell_one_is_right_as_often_among_any_number_of_classes():
+    torch = pytest.importorskip("torch")
+    right, first = [], torch.tensor([0])
+    for n in (2, 3, 10, 100):
+        view = np.full((1, n), 0.1 / (n - 1))
+        view[0, 0] = 0.9
+        with torch.no_grad():
+            model = _Model(view, said_once(np.array([0])))
+            told = model.evidence(SHARED * torch.from_numpy(view).log(), first, first, first)
+        right.append(told[0, 0].exp().item())
+    np.testing.assert_allclose(right, right[0], atol=1e-6)
+    assert 0.8 < right[0] < 0.9
 
 
 def test_more_of_the_same_does_not_make_a_model_surer_that_is_only_about_right():
