@@ -50,7 +50,7 @@ def without_borders(thumbs: Indexed) -> tuple[Bare, np.ndarray]:
 
     Returns
     -------
-    The pictures, and the (N,) bool which of them may have been changed
+    (N, h, h, 3) uint8, indexed as an array, and the (N,) bool which pictures may have been changed
     """
     framed, windowed = np.zeros(len(thumbs), bool), np.zeros(len(thumbs), bool)
     for block in blocks(len(thumbs)):

@@ -162,6 +162,7 @@ def few_or_unequal(folder: Path, out: Path) -> Iterator[dict[str, Any]]:
 
 
 def by_all(name: str, embeddings: np.ndarray, truth: np.ndarray, people: np.ndarray) -> Iterator[dict[str, Any]]:
+    """Rows of (n, d) embeddings and (n,) true classes: labels of (n, 3) people, errors at random, and none."""
     names, rng = truth.astype(str), np.random.default_rng(7)
     other = (truth + rng.integers(1, truth.max() + 1, len(truth))) % (truth.max() + 1)
     kinds = label_sets(people.astype(str), names)
