@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from curate.find.rows import blocks
+
 if TYPE_CHECKING:
     import torch
 
@@ -26,7 +28,6 @@ CANDIDATES = (2, 3, 4, 6, 8, 12, 16)  # in units of k; the pilot takes the fewes
 PILOT_ROWS = 400  # rows searched exactly too: half of them set the effort, the others state the recall
 QUERIES = 512  # rows rescored at once; those of one list share candidates, of which more take more memory
 BLOCK = 1 << 24  # similarities held at once: 64 MiB
-CONVERTED = 4096  # rows of float16 made float32 at once, where all would not fit
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,12 @@ def _top_of_all(embeddings: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.nd
 
     query = _float32(embeddings[rows])
     best = (torch.empty((len(rows), 0)), torch.empty((len(rows), 0), dtype=torch.long))
-    for start in range(0, len(embeddings), CONVERTED):
-        similarity = query @ _float32(embeddings[start : start + CONVERTED]).T
-        own = (rows >= start) & (rows < start + similarity.shape[1])
-        similarity[np.flatnonzero(own), rows[own] - start] = -torch.inf
+    for part in blocks(len(embeddings)):
+        similarity = query @ _float32(embeddings[part]).T
+        own = (rows >= part.start) & (rows < part.stop)
+        similarity[np.flatnonzero(own), rows[own] - part.start] = -torch.inf
         D, I = similarity.topk(min(k, similarity.shape[1]), dim=1)  # noqa: E741
-        best = _merge(best, (D, I + start), k)
+        best = _merge(best, (D, I + part.start), k)
     return _ordered(best[0].numpy(), best[1].numpy())
 
 
@@ -188,8 +189,8 @@ def _reduce(embeddings: np.ndarray) -> np.ndarray:
     sample = _float32(embeddings[:: -(-len(embeddings) // EXACT_UP_TO)])
     axes = torch.linalg.eigh(sample.T @ sample)[1][:, -COMPONENTS:].contiguous()
     reduced = np.empty((len(embeddings), axes.shape[1]), np.float32)
-    for start in range(0, len(embeddings), CONVERTED):
-        reduced[start : start + CONVERTED] = _float32(embeddings[start : start + CONVERTED]) @ axes
+    for part in blocks(len(embeddings)):
+        reduced[part] = _float32(embeddings[part]) @ axes
     return reduced
 
 

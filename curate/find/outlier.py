@@ -7,7 +7,6 @@ that are themselves usual. Isolation Forest's score is offered beside them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ import pandas as pd
 from scipy import linalg
 from scipy.special import expit
 
-from curate.find.rows import Rows
+from curate.find.rows import Rows, blocks
 from curate.find.typicality import Fit, fit_typical, squared_distances
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ SOUGHT_AMONG = 4096  # usual samples
 GROUPED = 4096  # the worst flagged samples are grouped, any more stand alone
 MODIFIED_Z = 3.5  # Iglewicz and Hoaglin 1993: beyond this many robust deviations a value is an outlier
 LEAST_SCALE = 0.02  # of log distance: within 2% of each other nothing is unusual
-BLOCK = 4096  # rows at a time
 
 
 def find_outlier(
@@ -91,10 +89,6 @@ class _Rows(Rows):
     def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
         return super().__getitem__(rows).astype(np.float32)
 
-    def blocks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for at in range(0, len(rows), BLOCK):
-            yield rows[at : at + BLOCK], self[rows[at : at + BLOCK]]
-
 
 def _scores_and_groups(
     embeddings: _Rows, codes: np.ndarray, ids: np.ndarray, threshold: float, seed: int
@@ -102,12 +96,13 @@ def _scores_and_groups(
     """All scores by name, and the groups; rows are in order of their ids."""
     everything = np.arange(len(ids))
     reference = _evenly(everything, REFERENCE)
+    others = np.setdiff1d(everything, reference)
     fit, of_reference = fit_typical(embeddings[reference], codes[reference])
     usual = np.empty(len(ids))
     usual[reference] = of_reference
-    for others, rows in embeddings.blocks(np.setdiff1d(everything, reference)):
-        usual[others] = squared_distances(rows, fit)
-    reduced = _reduce(embeddings, everything, fit)
+    for part in blocks(len(others)):
+        usual[others[part]] = squared_distances(embeddings[others[part]], fit)
+    reduced = _reduce(embeddings, fit)
     near = _distance_to_usual(reduced, reference[fit.core])
     far, apart = _modified_z(np.log(np.maximum(usual, 1e-9))), _modified_z(np.log(np.maximum(near, 1e-9)))
     z = {"outlier": _modified_z(far + apart), "typicality": far, "neighbor": apart}
@@ -126,17 +121,17 @@ class _Reduced:
     rest: np.ndarray  # (N,) float32, squared length outside of them
 
 
-def _reduce(embeddings: _Rows, everything: np.ndarray, fit: Fit) -> _Reduced:
-    d = len(fit.covariance)
+def _reduce(embeddings: _Rows, fit: Fit) -> _Reduced:
+    n, d = len(embeddings), len(fit.covariance)
     p = min(COMPONENTS, d)
     scale = np.abs(fit.covariance).max() or np.float32(1)  # LAPACK gives up on numbers as small as these
     # by divide and conquer: of few samples most eigenvalues are alike, of which LAPACK's default may find no vectors
     axes = linalg.eigh(fit.covariance / scale, driver="evd", check_finite=False)[1][:, d - p :]
-    rows, rest = np.empty((len(everything), p), np.float32), np.empty(len(everything), np.float32)
-    for at, block in embeddings.blocks(everything):
-        block -= fit.centres[0]
-        rows[at] = block @ axes
-        rest[at] = np.maximum((block**2).sum(axis=1) - (rows[at] ** 2).sum(axis=1), 0)
+    rows, rest = np.empty((n, p), np.float32), np.empty(n, np.float32)
+    for part in blocks(n):
+        block = embeddings[part] - fit.centres[0]
+        rows[part] = block @ axes
+        rest[part] = np.maximum((block**2).sum(axis=1) - (rows[part] ** 2).sum(axis=1), 0)
     return _Reduced(rows, rest)
 
 
@@ -153,12 +148,12 @@ def _distance_to_usual(reduced: _Reduced, core: np.ndarray) -> np.ndarray:
     rows, rest = torch.from_numpy(reduced.rows), torch.from_numpy(reduced.rest)
     length = (rows**2).sum(dim=1) + rest
     found = np.empty(len(rows))
-    for at in range(0, len(rows), BLOCK):
-        squared = length[at : at + BLOCK, None] + length[core] - 2 * rows[at : at + BLOCK] @ rows[core].T
-        itself = np.flatnonzero(position[at : at + BLOCK] >= 0)
-        squared[itself, position[at : at + BLOCK][itself]] = torch.inf
-        k = min(NEAREST, len(core) - 1)
-        found[at : at + BLOCK] = squared.topk(k, largest=False).values.clamp_min(0).sqrt().mean(dim=1)
+    k = min(NEAREST, len(core) - 1)
+    for part in blocks(len(rows)):
+        squared = length[part, None] + length[core] - 2 * rows[part] @ rows[core].T
+        itself = np.flatnonzero(position[part] >= 0)
+        squared[itself, position[part][itself]] = torch.inf
+        found[part] = squared.topk(k, largest=False).values.clamp_min(0).sqrt().mean(dim=1)
     return found
 
 
@@ -166,8 +161,7 @@ def _isolation_forest(rows: np.ndarray, reference: np.ndarray, seed: int) -> np.
     from sklearn.ensemble import IsolationForest
 
     forest = IsolationForest(random_state=seed).fit(rows[reference])
-    blocks = range(0, len(rows), BLOCK)
-    return 1 + np.concatenate([forest.score_samples(rows[at : at + BLOCK]) for at in blocks])
+    return 1 + np.concatenate([forest.score_samples(rows[part]) for part in blocks(len(rows))])
 
 
 def _groups(rows: np.ndarray, worst: np.ndarray, radius: float, ids: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ import pandas as pd
 from curate.config import FindOptions
 from curate.errors import NotEnoughData
 from curate.find.noise import LEAST, Said, as_scores, fit_noise, said_once, said_together
+from curate.find.rows import blocks
 
 if TYPE_CHECKING:
     import torch
@@ -215,7 +216,7 @@ def fit_kernel(embeddings: np.ndarray, keys: np.ndarray) -> Kernel:
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    total = sum(embeddings[at : at + BLOCK].sum(axis=0, dtype=np.float64) for at in range(0, len(embeddings), BLOCK))
+    total = sum(embeddings[part].sum(axis=0, dtype=np.float64) for part in blocks(len(embeddings)))
     mean = torch.from_numpy(np.asarray(total / len(embeddings), np.float32)).to(device)
     landmarks = _directions(embeddings[np.argsort(keys, kind="stable")[:LANDMARKS]], mean)
     between = 1 - landmarks @ landmarks.T

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-BLOCK = 4096  # rows at once
+BLOCK = 4096  # rows at once; of embeddings, as many are made float32
 
 
 class Indexed(Protocol):

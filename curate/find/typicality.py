@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from curate.find.rows import blocks
+
 STEPS = 3
 FIRST_CORE = 0.5  # of the samples, those nearest a centre; half of them may be intruders and don't count
 CORE = 0.9  # kept from then on: up to a tenth of the samples may be intruders
 CENTRE_MEMBERS = 20  # a class of fewer has no centre of its own
 LEVERAGE = 0.99  # a sample that has its own direction explains itself: capped, or its distance were infinite
-BLOCK = 8192  # rows at a time
 PART = 256  # columns at a time
 
 
@@ -70,8 +71,7 @@ def squared_distances(rows: np.ndarray, fit: Fit) -> np.ndarray:
     """(n,) float64 squared Mahalanobis distance of each (n, d) row from its nearest centre."""
     origin = fit.centres[0]  # near all rows: keeps the squares below small, so that float32 is enough
     centres = (fit.centres - origin) @ fit.whiten
-    blocks = (rows[at : at + BLOCK] - origin for at in range(0, len(rows), BLOCK))
-    found = [_nearest_centre(_times_upper(block, fit.whiten), centres)[1] for block in blocks]
+    found = [_nearest_centre(_times_upper(rows[part] - origin, fit.whiten), centres)[1] for part in blocks(len(rows))]
     return np.concatenate(found).astype(np.float64)
 
 

@@ -107,7 +107,7 @@ def test_beyond_the_reference_the_flags_are_the_same(monkeypatch: pytest.MonkeyP
     whole = find(embeddings)
     monkeypatch.setattr("curate.find.outlier.REFERENCE", 600)
     monkeypatch.setattr("curate.find.outlier.SOUGHT_AMONG", 200)
-    monkeypatch.setattr("curate.find.outlier.BLOCK", 256)
+    monkeypatch.setattr("curate.find.rows.BLOCK", 256)
     part = find(embeddings)
     assert flagged(part) == flagged(whole) == list(range(1800, 1840))
     assert np.corrcoef(whole["outlier_score"][:1800], part["outlier_score"][:1800])[0, 1] > 0.8
