@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -37,6 +37,7 @@ READERS: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
     (b"MM\0+", TiffImageFile),
     (b"BM", BmpImageFile),
 )
+SIGNATURE = max(len(signature) for signature, _ in READERS) + 4  # of WebP, its kind stands behind its length
 FORMATS = "JPEG, PNG, WebP, GIF, TIFF or BMP"
 
 ORIENTATION = 0x0112  # EXIF tag
@@ -116,11 +117,12 @@ def quiet_decoders() -> Iterator[None]:
         yield
 
 
-def peek(data: bytes) -> tuple[int, int]:
-    """Width and height that an image's first bytes tell, as stored. Raises DecodeError."""
-    reader = _reader_for(data)
+def peek(file: BinaryIO) -> tuple[int, int]:
+    """Width and height that the first bytes of an image's file tell, as stored. Raises DecodeError."""
+    reader = _reader_for(file.read(SIGNATURE))
+    file.seek(0)
     try:
-        return reader(io.BytesIO(data)).size
+        return reader(file).size
     except Exception as error:
         raise DecodeError("corrupt", f"{type(error).__name__}: {error}") from error
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from curate.config import EmbedOptions
 from curate.embed.decode import peek
+from curate.embed.look import File, look_from_outside
 from curate.embed.packaged import PACKAGED
 from curate.errors import DecodeError, ModelError
 
@@ -52,10 +52,13 @@ def own_size(name: str) -> tuple[int, bool]:
 
 
 def _short_side(path: str) -> int | None:
+    if not isinstance(look_from_outside("", path), File):
+        return None  # a pipe would keep us waiting; the scan will say what is wrong with it
     try:
-        return min(peek(Path(path).read_bytes()))
+        with open(path, "rb") as file:
+            return min(peek(file))
     except (OSError, DecodeError):
-        return None  # the scan will say what is wrong with it
+        return None
 
 
 def require_known(name: str) -> None:

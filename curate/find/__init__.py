@@ -1,10 +1,14 @@
 """Numbers → issues. One file per finder; a finder is a function from facts to a table.
 
-A finder names the facts that it needs as its parameters (see `Facts` in curate.verbs.find): `samples`,
-`scan`, `embeddings`, `neighbors`, `pairs`, `prediction`. It returns `sample_id` and, for each issue
+A finder names the facts that it needs as its parameters (see `Facts` in curate.verbs.find): `scan`, `samples`,
+`embeddings`, `thumbs`, `neighbors`, `pairs`, `groups`, `prediction`. It returns `sample_id` and, for each issue
 that it knows, `is_<issue>_issue`, `<issue>_score` (0 to 1, lower = worse) and evidence.
 To add one: one file here, one line in FINDERS, one test file, one docs page. Another package adds
 its own by an entry point in the group `curate.finders`.
+
+The other files make these facts, or are parts of one finder:
+neighbors; candidates, align, verify, borders of near_duplicate; predict, noise of label; typicality of outlier;
+weak_groups, shortcuts of classes; rows of all.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Neighbors:
     D: np.ndarray
     I: np.ndarray  # noqa: E741 - FAISS's letter
     method: str
-    recall: float = 1.0
+    recall: float
 
 
 def nearest(embeddings: np.ndarray, k: int, *, method: str = "auto", recall: float = REACHED) -> Neighbors:
@@ -66,7 +66,7 @@ def nearest(embeddings: np.ndarray, k: int, *, method: str = "auto", recall: flo
     k = max(0, min(k, len(embeddings) - 1))
     if k == 0:
         shape = (len(embeddings), 0)
-        return Neighbors(np.empty(shape, np.float32), np.empty(shape, np.int32), "exact: fewer than two rows")
+        return Neighbors(np.empty(shape, np.float32), np.empty(shape, np.int32), "exact: fewer than two rows", 1.0)
     if method == "auto" and k < CUDA_K and _cuda_devices():
         return _exact_on_cuda(embeddings, k)
     if method == "exact" or (method == "auto" and len(embeddings) <= EXACT_UP_TO):
@@ -89,7 +89,7 @@ def _exact_of_all(embeddings: np.ndarray, k: int) -> Neighbors:
         end = start + len(similarity)
         _keep(best, slice(start, end), similarity, start)
         _keep(best, slice(end, n), similarity[:, end - start :].T, start)
-    return Neighbors(*_ordered(best[0].numpy(), best[1].numpy()), "exact: all pairs, float32")
+    return Neighbors(*_ordered(best[0].numpy(), best[1].numpy()), "exact: all pairs, float32", 1.0)
 
 
 def _keep(best: tuple[torch.Tensor, torch.Tensor], rows: slice, similarity: torch.Tensor, start: int) -> None:
@@ -156,7 +156,7 @@ def _exact_on_cuda(embeddings: np.ndarray, k: int) -> Neighbors:
     own = I == np.arange(len(I))[:, None]
     own[~own.any(axis=1), -1] = True  # a row with k exact copies may miss itself: leave out the last instead
     D, I = (table[~own].reshape(len(table), k) for table in (D, I))  # noqa: E741
-    return Neighbors(*_ordered(D.astype(np.float32), I), "exact: all pairs, FAISS on CUDA")
+    return Neighbors(*_ordered(D.astype(np.float32), I), "exact: all pairs, FAISS on CUDA", 1.0)
 
 
 # ---- indexed ------------------------------------------------------------------------------------
@@ -170,7 +170,8 @@ def _indexed(embeddings: np.ndarray, k: int, recall: float) -> Neighbors:
     index = _codes(reduced)
     count = _set_effort(index, reduced, rows[::2], truth[::2], recall)
     if not count:
-        return Neighbors(*_exact(embeddings, np.arange(n), k), "exact: all pairs, float32; no index reaches so many")
+        said = "exact: all pairs, float32; no index reaches so many"
+        return Neighbors(*_exact(embeddings, np.arange(n), k), said, 1.0)
     D = np.empty((n, k), np.float32)
     I = np.empty((n, k), np.int32)  # noqa: E741
     order = np.argsort(index.quantizer.assign(reduced, 1)[:, 0], kind="stable")

@@ -25,8 +25,8 @@ SPLIT_TABLE = "tables/splits.parquet"
 SPLIT_PROOF = "tables/split_proof.json"
 CLASS_REPORT = "tables/classes.parquet"
 ANNOTATORS = "tables/annotators.parquet"
-FIRST_PROBE = "pred_probs/first.npz"  # the probe's, which the consensus rests on
-PROBE = "pred_probs/probe.npz"  # the prediction in force: the same, or by what a trained network says where asked for
+BY_PROBE = "pred_probs/probe.npz"
+IN_FORCE = "pred_probs/in_force.npz"  # the same, or pooled with what a trained network says where asked for
 LABELLED = ["scan", "sources", EMBEDDER, "annotations"]  # the files that embeddings and labels come from
 TRAINER = "pred_probs/trainer.parquet"  # out of fold, by `curate retrain`
 FINETUNED = "pred_probs/finetuned.parquet"  # out of fold, by networks that were trained for it
@@ -58,7 +58,7 @@ class FindSummary:
 
 @dataclass
 class Facts:
-    """What finders may name as parameters. All but `scan` cover the readable samples, row by row."""
+    """What is known of the samples. All but `scan` cover the readable ones, row by row."""
 
     scan: pd.DataFrame  # SCAN: every file, readable or not
     samples: pd.DataFrame  # SAMPLES: the readable ones
@@ -69,6 +69,22 @@ class Facts:
     groups: Any = None  # (n,) int: duplicates, and what the user's key joins
     prediction: Any = None  # curate.find.predict.Prediction
     lacking: dict[str, str] = field(default_factory=dict)  # facts that can't be had of these samples, and why
+
+    def offered(self) -> dict[str, Any]:
+        """What finders may name as parameters."""
+        return {name: getattr(self, name) for name in RESTS_ON}
+
+
+RESTS_ON = {  # the files that each fact comes from, beside `scan`
+    "scan": [],
+    "samples": ["samples"],
+    "embeddings": [EMBEDDER],
+    "thumbs": [EMBEDDER],
+    "neighbors": [EMBEDDER],  # and the file of the neighbours themselves, whose name tells the embedder
+    "pairs": ["near_duplicate_pairs"],
+    "groups": ["near_duplicate_pairs", "samples"],
+    "prediction": [IN_FORCE],
+}
 
 
 def find(
@@ -136,12 +152,12 @@ def add_neighbors(workspace: Workspace, facts: Facts, options: FindOptions, spli
         # outliers, then stale too, need it: most of a second, for which this search of arrays leaves room
         Thread(target=import_module, args=["sklearn.ensemble"], daemon=True).start()
         found = nearest(facts.embeddings, options.neighbors)
-        return {"D": found.D, "I": found.I, "method": np.array(found.method)}
+        return {"D": found.D, "I": found.I, "method": np.array(found.method), "recall": np.array(found.recall)}
 
     arrays = workspace.derive(
         neighbors_of(workspace), make, inputs=["scan", EMBEDDER], parameters={"k": options.neighbors}
     )
-    facts.neighbors = Neighbors(arrays["D"], arrays["I"], str(arrays["method"]))
+    facts.neighbors = Neighbors(arrays["D"], arrays["I"], str(arrays["method"]), float(arrays["recall"]))
 
 
 def add_pairs(workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions) -> None:
@@ -180,21 +196,21 @@ def add_prediction(
     def in_force(first: Prediction) -> Prediction:
         return with_network(workspace.read(network), first, facts.samples, said=said) if network else first
 
-    probed = None
+    probe = None
     try:
         network = _by_network(workspace, facts, options, said, progress)
-        probed = first = derived(FIRST_PROBE, by_probe, LABELLED)
-        facts.prediction = derived(PROBE, lambda: in_force(first), [FIRST_PROBE, *([network] if network else [])])
+        probe = first = derived(BY_PROBE, by_probe, LABELLED)
+        facts.prediction = derived(IN_FORCE, lambda: in_force(first), [BY_PROBE, *([network] if network else [])])
     except NotEnoughData as reason:  # one class, or no labels at all: the other finders have work all the same
         facts.lacking["prediction"] = reason.found
-        workspace.forget(FIRST_PROBE)
-        workspace.forget(PROBE)
+        workspace.forget(BY_PROBE)
+        workspace.forget(IN_FORCE)
     if not _is_annotated(workspace):
         return
     if options.predictions == "trainer":  # it learned labels that rest on the consensus
-        _add_consensus(workspace, facts, probed, FIRST_PROBE)
+        _add_consensus(workspace, facts, probe, BY_PROBE)
     else:
-        _add_consensus(workspace, facts, facts.prediction, PROBE)
+        _add_consensus(workspace, facts, facts.prediction, IN_FORCE)
 
 
 def _by_network(
@@ -325,7 +341,7 @@ def reason_against(facts: Facts, finder: Finder) -> str:
     """Why `finder` can't run on these samples; empty where it can."""
     from curate.find import needs
 
-    return "; ".join(facts.lacking[name] for name in needs(finder, vars(facts)) if name in facts.lacking)
+    return "; ".join(facts.lacking[name] for name in needs(finder, facts.offered()) if name in facts.lacking)
 
 
 def run_finder(workspace: Workspace, facts: Facts, name: str, finder: Finder) -> dict[str, int]:
@@ -333,7 +349,7 @@ def run_finder(workspace: Workspace, facts: Facts, name: str, finder: Finder) ->
     from curate.find import cover_all, issue_names, needs
     from curate.schema import validate_issues
 
-    wanted = needs(finder, vars(facts))
+    wanted = needs(finder, facts.offered())
 
     def make() -> pd.DataFrame:
         table = cover_all(finder(**wanted), facts.scan["sample_id"])
@@ -345,15 +361,8 @@ def run_finder(workspace: Workspace, facts: Facts, name: str, finder: Finder) ->
 
 def _inputs_of(workspace: Workspace, wanted: Iterable[str]) -> list[str]:
     """The files that these facts, and the list of samples to cover, come from."""
-    files = {
-        "samples": ["samples"],
-        "embeddings": [EMBEDDER],
-        "neighbors": [EMBEDDER, neighbors_of(workspace)],
-        "pairs": ["near_duplicate_pairs"],
-        "groups": ["near_duplicate_pairs"],
-        "prediction": [PROBE],
-    }
-    return sorted({"scan", *(file for name in wanted for file in files.get(name, []))})
+    files = {"scan", *(file for name in wanted for file in RESTS_ON[name])}
+    return sorted(files | ({neighbors_of(workspace)} if "neighbors" in wanted else set()))
 
 
 def keep_class_report(workspace: Workspace, facts: Facts) -> None:
@@ -363,5 +372,5 @@ def keep_class_report(workspace: Workspace, facts: Facts) -> None:
     if reason_against(facts, class_report):
         workspace.forget(CLASS_REPORT)
         return
-    wanted = needs(class_report, vars(facts))
+    wanted = needs(class_report, facts.offered())
     workspace.derive(CLASS_REPORT, lambda: class_report(**wanted), inputs=_inputs_of(workspace, wanted))

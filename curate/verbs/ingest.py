@@ -15,7 +15,7 @@ from curate.config import AnnotationOptions, EmbedOptions, FindOptions, SplitOpt
 from curate.errors import SourceError
 from curate.progress import Progress, silent
 from curate.verbs.embed import embed
-from curate.verbs.find import ANNOTATORS, FIRST_PROBE, FindSummary, find
+from curate.verbs.find import ANNOTATORS, BY_PROBE, FindSummary, find
 from curate.workspace import Workspace, digest_of
 
 
@@ -129,7 +129,7 @@ def read_labels(
             parameters={"bootstraps": options.bootstraps, "seed": options.seed},
         )
     else:
-        for name in ("annotations", AGREEMENT, "consensus", FIRST_PROBE, ANNOTATORS):
+        for name in ("annotations", AGREEMENT, "consensus", BY_PROBE, ANNOTATORS):
             workspace.forget(name)
     workspace.write("row_problems", problems, parameters=said)
     workspace.write("sources", given.sources, parameters={**said, "given": str(source), "image_root": image_root})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -112,6 +113,18 @@ def test_an_annotator_who_labels_twice_counts_once_or_not_at_all(images, tmp_pat
     table = pd.read_parquet(tmp_path / "ws/tables/annotations.parquet")
     assert table.query("annotator == 'ann'")[["sample_id", "label"]].values.tolist() == [["cat/000.png", "cat"]]
     assert len(table) == 1 + 32
+
+
+def test_what_is_no_file_is_not_opened(tmp_path):
+    """A pipe that nobody writes to would keep whoever opens it waiting."""
+    root = class_folders(tmp_path / "images", {"cat": 2, "dog": 2})
+    os.mkfifo(root / "pipe.png")
+    (root / "folder.png").mkdir()
+    names = ["pipe.png", "folder.png", *(str(file.relative_to(root)) for file in sorted(root.rglob("0*.png")))]
+    (root / "list.csv").write_text("\n".join(["image", *names]))
+    assert "2 unreadable" in done("ingest", root / "list.csv", "-w", tmp_path / "ws")
+    scan = pd.read_parquet(tmp_path / "ws/tables/scan.parquet").set_index("sample_id")
+    assert scan.loc[["pipe.png", "folder.png"], "error"].tolist() == ["not a regular file"] * 2
 
 
 def test_annotations_that_are_gone_the_next_time_leave_no_trace(images, tmp_path):

@@ -104,7 +104,7 @@ def time_of(bench: np.ndarray, n: int) -> str:
     noise = np.random.default_rng(0).normal(scale=0.004, size=(n, bench.shape[1])).astype(np.float32)
     rows = bench[np.arange(n) % len(bench)] + noise
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    one = Neighbors(np.ones((n, 1), np.float32), np.roll(np.arange(n, dtype=np.int32), 1)[:, None], "not searched")
+    one = Neighbors(np.ones((n, 1), np.float32), np.roll(np.arange(n, dtype=np.int32), 1)[:, None], "not searched", 0.0)
     return f"{n:,} × {bench.shape[1]}: {_found(rows.astype(np.float16), one)[1]:.1f} s"
 
 

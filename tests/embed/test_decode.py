@@ -271,4 +271,4 @@ def test_threads_decode_alike_and_leave_pillow_as_it_was() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_peek_tells_the_size(kind: str) -> None:
-    assert peek(sample(kind)) == (60, 44)
+    assert peek(io.BytesIO(sample(kind))) == (60, 44)

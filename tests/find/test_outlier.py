@@ -28,9 +28,8 @@ def neighbours_of(embeddings: np.ndarray) -> Neighbors:
     np.fill_diagonal(similar, -2)
     k = min(3, len(embeddings) - 1)
     nearest = np.argsort(-similar, axis=1, kind="stable")[:, :k]
-    return Neighbors(
-        np.take_along_axis(similar, nearest, 1).astype(np.float32), nearest.astype(np.int32), "brute force"
-    )
+    D = np.take_along_axis(similar, nearest, 1).astype(np.float32)
+    return Neighbors(D, nearest.astype(np.int32), "brute force", 1.0)
 
 
 def find(embeddings: np.ndarray, labels: list[str | None] | None = None) -> pd.DataFrame:
@@ -130,7 +129,7 @@ def test_identical_embeddings_are_no_outliers_but_the_one_that_differs_is():
 
 def test_no_samples_make_an_empty_table():
     samples = pd.DataFrame({"sample_id": pd.Series(dtype="str"), "label": pd.Series(dtype="str")})
-    empty = Neighbors(np.zeros((0, 0), np.float32), np.zeros((0, 0), np.int32), "none")
+    empty = Neighbors(np.zeros((0, 0), np.float32), np.zeros((0, 0), np.int32), "none", 1.0)
     assert len(find_outlier(samples, np.zeros((0, 8), np.float32), empty)) == 0
 
 
