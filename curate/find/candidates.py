@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from curate.find.neighbors import Neighbors, nearest
-from curate.find.rows import Indexed, blocks
+from curate.find.neighbors import Neighbors, exact, nearest
+from curate.find.rows import Indexed, Rows, blocks
 
 TINY = 8  # pixels, square
 FLAT = 1.0  # grey levels; a thumbnail that varies less has nothing to compare
@@ -22,7 +22,6 @@ PER_SAMPLE = 10  # neighbours considered in each of the two spaces
 LOOKS_FOUND = 0.9  # of the nearest by thumbnail, where an index seeks them: a pair has two chances, and embeddings
 REFERENCE = 1000  # samples; enough for a percentile, and the same ones after the data have grown
 CHANCE = 0.01  # share of unrelated samples that may be more alike than what we call chance
-SEARCHED_AGAIN = 256  # rows at once, against all
 
 ALL_WAYS = tuple(range(8))  # to lay a square: 4 * mirrored + quarter turns
 UPRIGHT = (0, 4)
@@ -126,23 +125,12 @@ def distinct_neighbors(
     I, D = np.take_along_axis(I, order, 1), np.take_along_axis(D, order, 1)  # noqa: E741
     wanted = min(I.shape[1], len(rows) - 1)
     short = np.flatnonzero((I >= 0).sum(axis=1) < wanted)
-    for start in range(0, len(short), SEARCHED_AGAIN):
-        some = short[start : start + SEARCHED_AGAIN]
-        D[some, :wanted], I[some, :wanted] = _search(embeddings, rows, some, wanted)
+    D[short, :wanted], I[short, :wanted] = exact(Rows(embeddings, rows), short, wanted)
     return Neighbors(D, I, neighbors.method, neighbors.recall)
 
 
-def _search(embeddings: np.ndarray, rows: np.ndarray, some: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine and number of the k nearest contents of `some` of the contents, all compared."""
-    query = embeddings[rows[some]].astype(np.float32)
-    similar = np.hstack([query @ embeddings[rows[block]].astype(np.float32).T for block in blocks(len(rows))])
-    similar[np.arange(len(some)), some] = -np.inf
-    I = np.argsort(-similar, axis=1, kind="stable")[:, :k]  # noqa: E741
-    return np.take_along_axis(similar, I, 1), I
-
-
 def best_of_each(found: Candidates, most: int) -> np.ndarray:
-    """(m,) which pairs are among the `most` of most evidence of one of their two samples."""
+    """(m,) which pairs are among the `most` of most evidence that have the same first, or the same second, sample."""
     kept = np.zeros(len(found.a), dtype=bool)
     order = np.lexsort((found.b, found.a, -found.evidence))
     for rows in (found.a[order], found.b[order]):

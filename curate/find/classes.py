@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from curate.config import FindOptions
+from curate.find.predict import class_codes
 from curate.find.shortcuts import shortcuts
 from curate.find.weak_groups import weak_groups
 from curate.ingest.splits import class_balance
@@ -117,7 +118,7 @@ def class_overlap(samples: pd.DataFrame, prediction: Prediction) -> pd.DataFrame
     label, other_label (later in the alphabet), overlap, as_other (mean probability of `other_label` for samples of
     `label`), as_label (the reverse)
     """
-    code = _codes(samples, prediction)
+    code = class_codes(samples["label"], prediction.classes)
     present = np.unique(code[code >= 0])
     names = np.asarray(prediction.classes, dtype=object)[present]
     rows = np.argsort(samples["sample_id"].to_numpy(str))  # one order of summing, whatever the order of the table
@@ -135,10 +136,5 @@ def class_overlap(samples: pd.DataFrame, prediction: Prediction) -> pd.DataFrame
     return pd.DataFrame(pairs).sort_values("overlap", ascending=False, kind="stable", ignore_index=True)
 
 
-def _codes(samples: pd.DataFrame, prediction: Prediction) -> np.ndarray:
-    """(N,) index of each label in the prediction's classes, -1 where there is none."""
-    return pd.Categorical(samples["label"], categories=list(prediction.classes)).codes
-
-
 def _correct(samples: pd.DataFrame, prediction: Prediction) -> np.ndarray:
-    return prediction.pred_probs.argmax(axis=1) == _codes(samples, prediction)
+    return prediction.pred_probs.argmax(axis=1) == class_codes(samples["label"], prediction.classes)

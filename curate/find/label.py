@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from curate.find.predict import Prediction
+from curate.find.predict import Prediction, class_codes
 
 LEAST_CUT = 0.25  # a flag is right one time in four at least, even where the probe can't tell anything
 
@@ -30,8 +30,7 @@ def find_label(samples: pd.DataFrame, prediction: Prediction, *, cut: float | No
     The model of picture and labellers is `curate.find.noise`. The cut is half the best F1 that can be expected
     (Lipton, Elkan and Naryanaswamy, ECML 2014).
     """
-    classes = list(prediction.classes)
-    y = pd.Categorical(samples["label"], categories=classes).codes.astype(np.int64)
+    y = class_codes(samples["label"], prediction.classes)
     posterior = prediction.posterior.astype(np.float64)
     rows, known = np.arange(len(y)), y >= 0
     score = np.where(known, posterior[rows, y], np.nan).clip(0, 1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from curate.find.rows import blocks
+from curate.find.rows import Indexed, blocks
 
 if TYPE_CHECKING:
     import torch
@@ -99,8 +99,8 @@ def _keep(best: tuple[torch.Tensor, torch.Tensor], rows: slice, similarity: torc
     best[0][rows], best[1][rows] = _merge((best[0][rows], best[1][rows]), (D, I + start), k)
 
 
-def _exact(embeddings: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest of the given rows among all, comparing each with each in blocks."""
+def exact(embeddings: Indexed, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(n, k) float32 similarities and int32 numbers of the k nearest among all of the (n,) `rows`, all compared."""
     D = np.empty((len(rows), k), np.float32)
     I = np.empty((len(rows), k), np.int32)  # noqa: E741
     for start in range(0, len(rows), QUERIES):
@@ -109,7 +109,7 @@ def _exact(embeddings: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray
     return D, I
 
 
-def _top_of_all(embeddings: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def _top_of_all(embeddings: Indexed, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     import torch
 
     query = _float32(embeddings[rows])
@@ -165,13 +165,13 @@ def _exact_on_cuda(embeddings: np.ndarray, k: int) -> Neighbors:
 def _indexed(embeddings: np.ndarray, k: int, recall: float) -> Neighbors:
     n = len(embeddings)
     rows = np.unique(np.linspace(0, n - 1, PILOT_ROWS, dtype=np.int64))
-    truth = _exact(embeddings, rows, k)[1]
+    truth = exact(embeddings, rows, k)[1]
     reduced = _reduce(embeddings)
     index = _codes(reduced)
     count = _set_effort(index, reduced, rows[::2], truth[::2], recall)
     if not count:
         said = "exact: all pairs, float32; no index reaches so many"
-        return Neighbors(*_exact(embeddings, np.arange(n), k), said, 1.0)
+        return Neighbors(*exact(embeddings, np.arange(n), k), said, 1.0)
     D = np.empty((n, k), np.float32)
     I = np.empty((n, k), np.int32)  # noqa: E741
     order = np.argsort(index.quantizer.assign(reduced, 1)[:, 0], kind="stable")
@@ -245,7 +245,7 @@ def _rescored(
     faiss.fvec_inner_products_by_idx(*pointers, query.shape[1], *candidates.shape)  # type: ignore[attr-defined]
     D[candidates < 0] = -np.inf
     if len(lacking := np.flatnonzero((candidates >= 0).sum(axis=1) < k)):  # few rows in the lists nearby
-        D[lacking, :k], candidates[lacking, :k] = _exact(embeddings, rows[lacking], k)
+        D[lacking, :k], candidates[lacking, :k] = exact(embeddings, rows[lacking], k)
         D[lacking, k:] = -np.inf
     best = np.argpartition(-D, k - 1, axis=1)[:, :k]
     return _ordered(np.take_along_axis(D, best, 1), np.take_along_axis(candidates, best, 1))

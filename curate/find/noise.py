@@ -9,8 +9,9 @@ A labeller who sees a picture x of class t says class j with a probability in pr
 exp(table[t, j] + skill) · P(j | x)^shared, skill only where j is t: confusions belong to classes (Dawid and Skene
 1979; forward correction: Patrini et al. 2017), skill to the labeller, and people share something of the probe's view,
 as both find the same pictures hard and mistake them for the same classes. All of it is fitted to all labels at once.
-M and the table count as far as they pay. Where there are few labels for so many weights it is the table alone, and what
-people share is something of what the probe saw, exp g: of a view they would share the more, the surer it is made.
+The table and M are C × C weights each. With few labels for so many, only the table is fitted, and `shared` is an
+exponent of exp g, which is fixed, in place of the view: the fit could make the view surer, and its pull on people with
+it. Then what such a model says is averaged with the model without table and M, by how much they raise the likelihood.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
     _Labels = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # of which of the samples, what, and by whom
 
 PRIOR = 1.0  # pseudo-observations: weak beside a hundred labels per class, decisive beside a few
-SHARED, SURE = 0.2, 0.015  # what people share of the probe's view, give or take with one label each; see docs
-SHARED_LOOK = 0.7  # of what it saw: as much, as the view is about 3.5 times as sharp
+SHARED, SHARED_SD = 0.2, 0.015  # exponent of the probe's view that people share; its prior with one label each
+SHARED_LOOK = 0.7  # exponent of exp g instead: about the same, as log P of the view is about 3.5 times g
 TRUSTED = 1600  # samples a class; of more, a model that is only about right would learn what is not so
-FEW, MANY = 2, 20  # labels a weight: of fewer, the matrix would learn the errors; of more, it is trusted unasked
+FEW, MANY = 2, 20  # labels for each of 2 C² weights: below FEW no M; above MANY the model with both alone
 MOST_MIXED = 100  # classes; beyond, C × C weights would cost more than they bring
 ROUNDED = 2.0  # log of how steeply scores are rounded off at 0, where the search begins
 LEAST = 1e-6  # probability; lower ones are taken for it
@@ -92,7 +93,7 @@ def fit_noise(scores: np.ndarray, said: Said) -> tuple[np.ndarray, np.ndarray]:
         return _Model(scores, said, has_table=True, is_mixed=True).fit().told(scores)
     plain = _Model(scores, said).fit()
     kinds = (False, True) if labels_a_weight >= FEW else (False,)
-    richer = max((_Model(scores, said, has_table=True, is_mixed=kind).fit() for kind in kinds), key=_Model.worth)
+    richer = max((_Model(scores, said, has_table=True, is_mixed=kind).fit() for kind in kinds), key=_Model.akaike)
     share, both = _share_of_the_richer(plain, richer), zip(plain.told(scores), richer.told(scores), strict=True)
     by_pixels, by_all = ((1 - share) * one + share * other for one, other in both)
     return by_pixels, by_all
@@ -109,7 +110,7 @@ def _share_of_the_richer(plain: _Model, richer: _Model) -> float:
     gain = richer.log_likelihood() - plain.log_likelihood()
     if richer.is_mixed:
         return float(np.clip(gain / len(richer.bias) ** 2 - 1, 0, 1))
-    return max(0.0, 1 - richer.confusions_told() / max(gain, TINY))
+    return max(0.0, 1 - richer.table_weights_told() / max(gain, TINY))
 
 
 def as_scores(probabilities: np.ndarray) -> np.ndarray:
@@ -131,18 +132,19 @@ class _Model:
         self.label, self.labeller = torch.from_numpy(said.label[order]), torch.from_numpy(said.labeller[order])
         self.itself = torch.diag(torch.full((n,), torch.inf, dtype=torch.float64))
         self.height, self.round_off = _free(start=1.0), _free(start=ROUNDED)  # log a, log k
-        self.sure = SURE * said.each * len(said.label) / max(len(rows), 1)
+        self.shared_sd = SHARED_SD * said.each * len(said.label) / max(len(rows), 1)
         self.has_table, self.is_mixed = has_table, is_mixed  # table and mix are C × C weights each
         self.shares_look = has_table and not is_mixed
-        self.unlike = _free(fitted=not self.shares_look)  # how many `sure` the shared view is from `SHARED`
+        self.shared_z = _free(fitted=not self.shares_look)  # how many `shared_sd` the exponent is from SHARED
         # as likely to be right among n classes, where the n - 1 others are as like: they draw by (n - 1)^(1 - SHARED)
-        self.usual = RIGHT + (1 - SHARED) * float(np.log((n - 1) / 9))
-        self.bias, self.right = _free(n), _free(n, start=self.usual)
+        self.expected_right = RIGHT + (1 - SHARED) * float(np.log((n - 1) / 9))
+        self.bias, self.right = _free(n), _free(n, start=self.expected_right)
         self.table, self.mix = _free(n, n, fitted=has_table), _free(n, n, fitted=is_mixed)
         self.skill = _free(int(said.labeller.max(initial=0)) + 1)
         if self.has_table:
             self._begin_as_seen()
-        parameters = (self.height, self.round_off, self.unlike, self.bias, self.right, self.table, self.mix, self.skill)
+        numbers, weights = (self.height, self.round_off, self.shared_z), (self.bias, self.right, self.table, self.mix)
+        parameters = (*numbers, *weights, self.skill)
         self.fitted = [parameter for parameter in parameters if parameter.requires_grad]
 
     def fit(self) -> _Model:
@@ -195,7 +197,7 @@ class _Model:
         seen = (told + g @ self.mix if self.is_mixed else told).log_softmax(dim=1)
         if self.shares_look:
             return seen, SHARED_LOOK * g.log_softmax(dim=1)
-        return seen, (SHARED + self.sure * self.unlike) * seen
+        return seen, (SHARED + self.shared_sd * self.shared_z) * seen
 
     def evidence(self, lure: torch.Tensor, of: torch.Tensor, label: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
         """(n, C) log P(all that was said | class, pixels) of n samples, from what draws people and their labels.
@@ -220,11 +222,11 @@ class _Model:
         for rows, seen, lure, labels in self._blocks():
             yield rows, seen + self.evidence(lure, *labels)
 
-    def worth(self) -> float:
+    def akaike(self) -> float:
         """Akaike's criterion, halved; higher is better. Of the table those weights count that the labels tell."""
-        return self.log_likelihood() - self.confusions_told() - (self.mix.numel() if self.is_mixed else 0)
+        return self.log_likelihood() - self.table_weights_told() - (self.mix.numel() if self.is_mixed else 0)
 
-    def confusions_told(self) -> float:
+    def table_weights_told(self) -> float:
         """How many weights of the table the labels tell rather than the prior: of each, n / (n + prior).
 
         n is how often the one class is called the other (MacKay, Bayesian interpolation, Neural Computation 4, 1992).
@@ -258,9 +260,9 @@ class _Model:
 
         n = max(len(self.rows), 1)
         right = self.right.mean()
-        apart = (self.height - 1, self.round_off - ROUNDED, self.unlike / 2**0.5, self.right - right)
+        apart = (self.height - 1, self.round_off - ROUNDED, self.shared_z / 2**0.5, self.right - right)
         # by 2**0.5: as a standard normal draws, the others twice as strongly; that would hide confusions
-        drawn = (*apart, right - self.usual, self.bias, self.table / 2**0.5, self.mix, self.skill)
+        drawn = (*apart, right - self.expected_right, self.bias, self.table / 2**0.5, self.mix, self.skill)
         yield PRIOR * torch.stack([part.square().sum() for part in drawn]).sum() * (1 / n + 1 / self.trusted)
         for _, told in self.judged():
             yield -told.logsumexp(dim=1).sum() / n

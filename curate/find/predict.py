@@ -9,7 +9,7 @@ smoothers; Allen 1974, Cook 1977), so no fold is trained. Scores become probabil
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -120,8 +120,13 @@ def with_network(
     both = by_probe * np.where(untold, by_probe, left * seen)
     pooled = np.sqrt(np.maximum(both, LEAST**2))  # where each rules out what the other sees, nothing would be left
     scores = as_scores(pooled / pooled.sum(axis=1, keepdims=True))
-    y = pd.Categorical(samples["label"], categories=classes).codes.astype(np.int64)
+    y = class_codes(samples["label"], classes)
     return _judged(probed.classes, scores, y, said_once(y) if said is None else _numbers(said, probed.classes))
+
+
+def class_codes(labels: pd.Series, classes: Iterable[str]) -> np.ndarray:
+    """(N,) int64 place of each label among the classes, -1 where it is none of them."""
+    return pd.Categorical(labels, categories=list(classes)).codes.astype(np.int64)
 
 
 def _judged(classes: np.ndarray, scores: np.ndarray, y: np.ndarray, said: Said) -> Prediction:
@@ -139,7 +144,7 @@ def _judged(classes: np.ndarray, scores: np.ndarray, y: np.ndarray, said: Said) 
 
 def _numbers(said: pd.DataFrame, classes: np.ndarray) -> Said:
     """Labels of classes that the probe knows, as numbers."""
-    label = pd.Categorical(said["label"], categories=list(classes)).codes.astype(np.int64)
+    label = class_codes(said["label"], classes)
     known = label >= 0
     return Said(said["row"].to_numpy()[known], label[known], pd.factorize(said["labeller"][known])[0])
 
@@ -161,7 +166,7 @@ def _encode(labels: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     if len(classes) < 2:
         found = f"only the class '{classes[0]}'" if len(classes) else "no labels"
         raise NotEnoughData(found, "two classes or more", "label some images of another class")
-    return pd.Categorical(names, categories=list(classes)).codes.astype(np.int64), classes
+    return class_codes(names, classes), classes
 
 
 def _content_keys(embeddings: np.ndarray, seed: int) -> np.ndarray:
