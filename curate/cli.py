@@ -12,6 +12,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,18 +151,26 @@ embed_options = gathered(
         "--workers", type=click.IntRange(0), default=0, help="Files to look at in parallel; default: one per core."
     ),
 )
+
+
+def _splitting(fractions: tuple[float, float, float] | None, split_seed: int | None) -> SplitOptions | None:
+    if fractions is None and split_seed is None:
+        return None
+    options = SplitOptions(*fractions) if fractions else SplitOptions()
+    return options if split_seed is None else replace(options, seed=split_seed)
+
+
 split_options = gathered(
     "splitting",
-    lambda fractions, split_seed: SplitOptions(fractions[0], fractions[1], fractions[2], split_seed),
+    _splitting,
     click.option(
         "--split",
         "fractions",
         type=(float, float, float),
-        default=(SplitOptions.train, SplitOptions.val, SplitOptions.test),
-        show_default=True,
-        help="Shares of train, val and test where the source gives no split.",
+        help="Shares of train, val and test where the source gives no split; default: as before, at first "
+        f"{SplitOptions.train:g} {SplitOptions.val:g} {SplitOptions.test:g}. Others divide all samples anew.",
     ),
-    click.option("--split-seed", type=int, default=SplitOptions.seed, show_default=True),
+    click.option("--split-seed", type=int, help=f"Default: as before, at first {SplitOptions.seed}."),
 )
 
 
@@ -295,7 +304,7 @@ def ingest(
     image_root: Path | None,
     conflict_limit: float,
     embedding: EmbedOptions,
-    splitting: SplitOptions,
+    splitting: SplitOptions | None,
     finding: FindOptions,
     root: Path,
     as_json: bool,
@@ -351,7 +360,7 @@ def embed(embedding: EmbedOptions, root: Path) -> None:
 @find_options
 @with_workspace
 @with_json
-def find(splitting: SplitOptions, finding: FindOptions, root: Path, as_json: bool) -> None:
+def find(splitting: SplitOptions | None, finding: FindOptions, root: Path, as_json: bool) -> None:
     """Run every finder over the last scan. `ingest` does this too.
 
     \b

@@ -76,6 +76,10 @@ class StageMissing(WorkspaceError):
     """A stage is asked for whose inputs have not been made yet."""
 
 
+class StageStale(WorkspaceError):
+    """What a stage found is asked for, but the files that it looked at have changed since."""
+
+
 class LedgerError(CurateError):
     """A decision can't be recorded or undone."""
 

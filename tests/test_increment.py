@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from command import class_folders, done, picture
+from command import class_folders, curate, done, picture, refused
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +139,80 @@ def test_files_that_vanished_leave_the_tables_and_come_back_with_their_decisions
     done("ingest", images, "-w", workspace)
     assert looked_at(workspace) == 0  # their names, sizes and times are known
     assert rejected(workspace) == ["dog/002.png"]
+
+
+def splits(workspace: Path) -> dict[str, str]:
+    return pd.read_parquet(workspace / "tables/samples.parquet").set_index("sample_id")["split"].to_dict()
+
+
+def test_splits_stay_as_they_were_made_until_others_are_asked_for(images, tmp_path):
+    workspace = tmp_path / "ws"
+    done("ingest", images, "--split", "0.5", "0.25", "0.25", "--split-seed", "7", "-w", workspace)
+    was = splits(workspace)
+    assert list(was.values()).count("test") == 5
+    for command in (["find"], ["ingest", images]):
+        done(*command, "-w", workspace)
+        assert splits(workspace) == was
+    done("find", "--split", "0.8", "0.1", "0.1", "-w", workspace)
+    assert list(splits(workspace).values()).count("test") == 2
+
+
+def test_who_was_away_or_has_another_name_has_its_split_still(images, workspace, tmp_path):
+    was = splits(workspace)
+    for number in range(5):
+        shutil.move(images / f"dog/{number:03d}.png", tmp_path / f"{number:03d}.png")
+        shutil.move(images / f"cat/{number:03d}.png", images / f"cat/renamed-{number:03d}.png")
+        picture(images / f"dog/new-{number}.png", 500 + number)
+    done("ingest", images, "-w", workspace)
+    now = splits(workspace)
+    assert [now[f"cat/renamed-{n:03d}.png"] for n in range(5)] == [was[f"cat/{n:03d}.png"] for n in range(5)]
+    for number in range(5):
+        shutil.move(tmp_path / f"{number:03d}.png", images / f"dog/{number:03d}.png")
+    done("ingest", images, "-w", workspace)
+    assert {name: split for name, split in splits(workspace).items() if name in was} == {
+        name: split for name, split in was.items() if not name.startswith("cat/00") or int(name[6:7]) >= 5
+    }
+
+
+def test_splits_that_a_manifest_gives_later_show_their_leaks_and_the_rest_is_divided(images, tmp_path):
+    for copy in ("a", "b", "c"):
+        picture(images / f"{copy}.png", 900)
+    names = [str(file.relative_to(images)) for file in sorted(images.rglob("*.png"))]
+    manifest = images / "list.csv"
+    manifest.write_text("\n".join(["image,label", *(f"{name},x{name[:1]}" for name in names)]))
+    done("ingest", manifest, "-w", tmp_path / "ws")
+    done("check", "--max", "leak=0", "-w", tmp_path / "ws")
+    given = {"b.png": "train", "c.png": "test"}
+    rows = [f"{name},x{name[:1]},{given.get(name, '')}" for name in names]
+    manifest.write_text("\n".join(["image,label,split", *rows]))
+    done("ingest", manifest, "-w", tmp_path / "ws")
+    assert curate("check", "--max", "leak=1", "-w", tmp_path / "ws").exit_code == 2
+    found = splits(tmp_path / "ws")
+    assert {name: found[name] for name in given} == given and set(found.values()) == {"train", "val", "test"}
+
+
+def test_another_folder_of_the_same_names_sizes_and_times_is_looked_at(tmp_path):
+    for root, first in (("one", 0), ("other", 100)):
+        for number in range(4):
+            file = tmp_path / root / f"{'ab'[number % 2]}/{number}.bmp"
+            picture(file, first + number)  # without compression: all of one size
+            os.utime(file, (10**9, 10**9))
+    done("ingest", tmp_path / "one", "-w", tmp_path / "ws")
+    was = pd.read_parquet(tmp_path / "ws/tables/scan.parquet").set_index("sample_id")["sha256"]
+    done("ingest", tmp_path / "other", "-w", tmp_path / "ws")
+    now = pd.read_parquet(tmp_path / "ws/tables/scan.parquet").set_index("sample_id")["sha256"]
+    assert looked_at(tmp_path / "ws") == 4 and now.ne(was).all()
+
+
+def test_flags_of_what_was_there_before_are_not_decided_on(images, workspace):
+    """As a killed ingest leaves it: the files were looked at, the finders have not run."""
+    picture(images / "cat/003.png", 777)
+    done("embed", "-w", workspace)
+    bulk = ["decide", "--issue", "label", "--above", "0.1", "--action", "drop"]
+    for command in (bulk, ["check"], ["issues"], ["apply"], ["report"], ["review", "--csv"]):
+        assert "curate find" in refused(*command, "-w", workspace)
+    done("find", "-w", workspace)
+    done("check", "-w", workspace)
 
 
 def test_another_input_size_makes_what_rests_on_the_embeddings_stale_and_nothing_else(images, workspace):

@@ -7,6 +7,7 @@ size and batch, and may be deleted at any time.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -92,7 +93,10 @@ def _packed(model: Any, digest: str, origin: str) -> Kept:
 
     with TemporaryDirectory() as folder:
         description, weights = Path(folder, "model.xml"), Path(folder, "model.bin")
-        openvino.serialize(model, description, weights)
+        try:
+            openvino.serialize(model, description, weights)
+        except RuntimeError as error:  # all that it says of a full disk
+            raise OSError(errno.ENOSPC, "OpenVINO could not write the converted network", folder) from error
         parts = {"description": np.fromfile(description, np.uint8), "weights": np.fromfile(weights, np.uint8)}
     return {**parts, "digest": np.array(digest), "origin": np.array(origin)}
 

@@ -29,9 +29,8 @@ class Memory:
         rows = rows.assign(number=rows.groupby("shard").cumcount())
         rows = rows[~(rows["width"] * rows["height"] > max_pixels)]  # the limit may have come down since
         latest = rows.drop_duplicates("sample_id", keep="last")
-        self._states = dict(
-            zip(latest["sample_id"], zip(latest["bytes"], latest["mtime_ns"], strict=True), strict=True)
-        )
+        states = zip(latest["path"], latest["bytes"], latest["mtime_ns"], strict=True)
+        self._states = dict(zip(latest["sample_id"], states, strict=True))
         self._stored = dict(zip(rows["sha256"], zip(rows["shard"], rows["number"], strict=True), strict=True))
         self._under_way: dict[str, Future[Look]] = {}
         self._shards, self._rows_of, self._lock = shards, lru_cache(maxsize=4)(shards.rows_of), Lock()
@@ -43,8 +42,11 @@ class Memory:
         return frozenset, (tuple(self._stored),)
 
     def knows(self, file: File) -> bool:
-        """Whether a file of this name, size and time has been looked at. Times count as the table holds them."""
-        return self._states.get(file.sample_id) == (float(file.bytes), float(file.mtime_ns))
+        """Whether a file of this place, size and time has been looked at. Times count as the table holds them.
+
+        Of the place, as another folder may hold files of the same names, sizes and times: what an archive holds, twice.
+        """
+        return self._states.get(file.sample_id) == (file.path, float(file.bytes), float(file.mtime_ns))
 
     def is_first(self, look: Look) -> bool:
         """Whether nobody has looked at this content before. Whoever did has to `tell`, or `fail`: others may wait."""

@@ -21,7 +21,7 @@ from curate.engine import Engine, LocalEngine
 from curate.schema import conform
 from curate.threads import torch_threads
 
-SCAN_VERSION = 1  # goes up when decoding or measuring the same bytes gives something else: old shards are stale then
+SCAN_VERSION = 2  # goes up when decoding or measuring the same bytes gives something else: old shards are stale then
 
 
 def scan(
@@ -87,7 +87,7 @@ class ShardWork:
             for batch in threads.map(self.look_at_batch, batches):
                 looks += batch
                 self.advance(len(batch))
-        self.keep([look for look in looks if look.is_lasting])
+        self.keep([look for look in looks if look.is_lasting], {file.sample_id: file.path for file in files})
         return [look.row for look in looks if not look.is_lasting]
 
     def look_at_batch(self, files: list[File]) -> list[Look]:
@@ -112,12 +112,13 @@ class ShardWork:
         made = iter(zip(squared(thumbs, THUMB), embeddings, strict=True))
         return [look if look.pixels is None else look.finished(*next(made)) for look in looks]
 
-    def keep(self, looks: list[Look]) -> None:
-        """Store a shard of these looks."""
+    def keep(self, looks: list[Look], paths: dict[str, str]) -> None:
+        """Store a shard of these looks; `paths` tells where the file of a sample was."""
         if not looks:
             return
         pictures = np.array([look.embedding is not None for look in looks])
         rows = conform("scan", pd.DataFrame([look.row for look in looks], columns=COLUMNS))
+        rows["path"] = rows["sample_id"].map(paths)
         rows["place"] = np.where(pictures, np.cumsum(pictures) - 1, NO_PLACE)
         embeddings = [look.embedding for look in looks if look.embedding is not None]
         thumbs = [look.thumb for look in looks if look.thumb is not None]

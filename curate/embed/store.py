@@ -83,9 +83,9 @@ class Store:
         return sorted((path for path in self.folder.glob("*") if path.name.isdigit()), key=lambda path: int(path.name))
 
     def rows(self) -> pd.DataFrame:
-        """Every stored row, oldest first: SCAN columns, `shard` (its folder) and `place` in that shard's arrays."""
+        """Every stored row, oldest first: SCAN columns, `path`, `shard` (its folder) and `place` in its arrays."""
         parts = [self.rows_of(path.name).assign(shard=path.name) for path in self.shards()]
-        return pd.concat(parts, ignore_index=True) if parts else empty("scan").assign(place=0, shard="")
+        return pd.concat(parts, ignore_index=True) if parts else empty("scan").assign(path="", place=0, shard="")
 
     def rows_of(self, shard: str) -> pd.DataFrame:
         """The rows of one shard, as they were added."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NEAR = 0.7  # agreement from which a pair is taken for the same shot
 REPEATED = 0.9  # of a pair's similarity is left for each closer twin that either of the two has
 WORTH_A_LOOK = 0.25  # evidence from which a candidate pair is laid over pixel by pixel
+LINKED, LINKED_SHARE = 50, 0.02  # contents that near pairs may link: so many, or that share of all
 VERIFIED_PER_SAMPLE = 3  # at most, so that cost stays linear where all pictures are alike
 
 
@@ -83,6 +84,33 @@ def duplicate_groups(samples: pd.DataFrame, pairs: pd.DataFrame, *, threshold: f
             centre |= {member: sample for member in [sample, *partners[sample]] if member not in centre}
     names = np.array([centre.get(sample, sample) for sample in ids], dtype=object)
     return np.asarray(pd.factorize(names)[0], dtype=np.int64)
+
+
+def linked_groups(samples: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
+    """Number what splits and folds may not part, (N,) int: samples that flagged pairs join, directly or through others.
+
+    Where all pictures are alike, chains of pairs would join them all and leave nothing to divide. So near pairs are
+    taken from the most similar on, and one that would link more than `LINKED` contents is passed over.
+    """
+    links = flagged(pairs).assign(is_near=lambda table: table["kind"].eq("near"))
+    links = links.sort_values(
+        ["is_near", "agreement", "sample_id_a", "sample_id_b"], ascending=[True, False, True, True]
+    )
+    rows = pd.Index(samples["sample_id"])
+    a, b = (rows.get_indexer(links[f"sample_id_{side}"]).tolist() for side in "ab")
+    most = max(LINKED, LINKED_SHARE * len(rows))
+    above, contents = list(range(len(rows))), [1] * len(rows)  # a tree for each group; how many contents it has
+
+    def top(row: int) -> int:
+        while above[row] != row:
+            above[row] = row = above[above[row]]
+        return row
+
+    for one, other, is_near in zip(map(top, a), map(top, b), links["is_near"], strict=True):
+        both = contents[one] + contents[other] if is_near else max(contents[one], contents[other])
+        if one != other and (both <= most or not is_near):
+            above[other], contents[one] = one, both
+    return np.asarray(pd.factorize(np.array([top(row) for row in range(len(rows))]))[0], dtype=np.int64)
 
 
 def find_near_duplicate(samples: pd.DataFrame, pairs: pd.DataFrame, *, threshold: float = NEAR) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
@@ -96,11 +97,12 @@ def find(
 ) -> FindSummary:
     """Bring neighbours, duplicates, predictions, consensus and splits up to date, then run every finder.
 
-    Only what is missing or stale is computed. Writes `samples`, the issues, and what they rest on.
+    Only what is missing or stale is computed. Writes `samples`, the issues, and what they rest on. Without
+    `splitting`, splits are made as they were before; other options than then divide all samples anew.
     """
     from curate.find import all_finders
 
-    options, splitting = options or FindOptions(), splitting or SplitOptions()
+    options, splitting = options or FindOptions(), splitting or _splitting_so_far(workspace)
     finders = all_finders()
     predicting = partial(add_prediction, progress=progress)
     preparing: list[Callable[..., None]] = [add_neighbors, add_pairs, predicting, add_splits]
@@ -162,16 +164,17 @@ def add_neighbors(workspace: Workspace, facts: Facts, options: FindOptions, spli
 
 def add_pairs(workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions) -> None:
     """Duplicate pairs, and the groups that may not straddle folds or splits."""
-    from curate.find.near_duplicate import duplicate_groups, duplicate_pairs
+    from curate.find.near_duplicate import duplicate_pairs, linked_groups
     from curate.ingest.splits import join_groups
 
+    splits = "\n".join(facts.samples["split"].fillna(""))  # of copies, those in one split stand for each other
     facts.pairs = workspace.derive(
         "neighbors/pairs.parquet",
         lambda: duplicate_pairs(facts.samples, facts.embeddings, facts.neighbors, facts.thumbs),
         inputs=["scan", EMBEDDER],
-        parameters={"k": options.neighbors},
+        parameters={"k": options.neighbors, "splits": hashlib.blake2b(splits.encode(), digest_size=8).hexdigest()},
     )
-    facts.groups = join_groups(duplicate_groups(facts.samples, facts.pairs), facts.samples["group"])
+    facts.groups = join_groups(linked_groups(facts.samples, facts.pairs), facts.samples["group"])
 
 
 def add_prediction(
@@ -312,21 +315,33 @@ def add_splits(workspace: Workspace, facts: Facts, options: FindOptions, splitti
 
 
 def _splits(workspace: Workspace, facts: Facts, splitting: SplitOptions) -> pd.Series:
-    """The source's splits where it gives any; else ours, and those of an earlier ingest stay as they are."""
+    """The source's splits; of samples that it gives none, what an earlier ingest gave them, and ours of new ones.
+
+    A file that is away for an ingest, or has another name after it, has its split still.
+    """
     from curate.ingest.splits import make_splits
 
-    if facts.samples["split"].notna().any():
+    samples, given = facts.samples[["sample_id", "sha256"]], facts.samples["split"]
+    if given.notna().all():
         workspace.forget(SPLIT_TABLE)
-        return facts.samples["split"]
-    earlier = pd.Series(dtype="str")
+        return given
     made = workspace.sidecar(SPLIT_TABLE)
+    earlier = samples.head(0).assign(split="")
     if made and made["parameters"] == asdict(splitting):
-        earlier = workspace.read(SPLIT_TABLE).set_index("sample_id")["split"]
-    kept = facts.samples.assign(split=facts.samples["sample_id"].map(earlier))
-    splits = make_splits(kept, facts.groups, options=splitting)
-    table = pd.DataFrame({"sample_id": facts.samples["sample_id"], "split": splits})
+        earlier = workspace.read(SPLIT_TABLE)
+    for name in ("sample_id", "sha256"):
+        known = earlier.drop_duplicates(name).set_index(name)["split"]
+        given = given.fillna(samples[name].map(known).astype("str"))
+    splits = make_splits(facts.samples.assign(split=given), facts.groups, options=splitting)
+    away = earlier[~earlier["sample_id"].isin(samples["sample_id"])]
+    table = pd.concat([samples.assign(split=splits), away]).sort_values("sample_id", ignore_index=True)
     workspace.write(SPLIT_TABLE, table, parameters=asdict(splitting), inputs=["sources", "scan"])
     return splits
+
+
+def _splitting_so_far(workspace: Workspace) -> SplitOptions:
+    made = workspace.sidecar(SPLIT_TABLE)
+    return SplitOptions(**made["parameters"]) if made else SplitOptions()
 
 
 def _all_samples(workspace: Workspace, facts: Facts) -> pd.DataFrame:

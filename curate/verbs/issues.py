@@ -9,17 +9,30 @@ from typing import Any
 
 import pandas as pd
 
-from curate.errors import CurateError, StageMissing
+from curate.errors import CurateError, StageMissing, StageStale
 from curate.workspace import FORMATS, Workspace, replacing
+
+LOOKED_AT = {"scan", "samples"}  # which pictures there are, and what is in them
 
 
 def found_issues(workspace: Workspace) -> dict[str, pd.DataFrame]:
-    """Every finished finder's table, by the finder's name."""
+    """Every finished finder's table, by the finder's name.
+
+    Raises
+    ------
+    StageMissing : no finder has run
+    StageStale : some looked at other files than the last scan did: a flag may be of another picture of the same name
+    """
     from curate.find import all_finders
 
     found = {name: workspace.read(name) for name in all_finders() if workspace.has(name)}
     if not found:
         raise StageMissing(f"no finder has run in {workspace.root}", do="curate ingest SOURCE")
+    if old := [name for name in found if LOOKED_AT & set(workspace.stale_inputs(name))]:
+        raise StageStale(
+            f"{', '.join(old)}: found on other files than the last scan's",
+            do="curate find (an ingest is still running, was interrupted, or only curate embed has run)",
+        )
     return found
 
 

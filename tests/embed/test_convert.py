@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,18 @@ def test_where_nothing_can_be_kept_all_else_goes_on(tmp_path: Path, monkeypatch:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert made().embed(IMAGES).shape == (3, 1408)
+
+
+def test_a_disk_that_is_full_is_told_as_such(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import openvino
+
+    def full(*_: object) -> None:
+        raise RuntimeError("basic_ios::clear: iostream error")
+
+    monkeypatch.setattr(openvino, "serialize", full)
+    with pytest.raises(OSError, match="could not write the converted network") as raised:
+        made()
+    assert raised.value.errno == errno.ENOSPC
 
 
 def test_weights_of_a_hub_are_not_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

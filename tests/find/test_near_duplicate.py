@@ -10,7 +10,14 @@ from sklearn.datasets import load_digits
 
 from curate.find.exact_duplicate import find_exact_duplicate
 from curate.find.leak import find_leak
-from curate.find.near_duplicate import duplicate_groups, duplicate_pairs, find_near_duplicate, flagged, rank_pairs
+from curate.find.near_duplicate import (
+    duplicate_groups,
+    duplicate_pairs,
+    find_near_duplicate,
+    flagged,
+    linked_groups,
+    rank_pairs,
+)
 from curate.find.neighbors import nearest
 from curate.schema import validate, validate_issues
 
@@ -115,6 +122,33 @@ def test_groups_do_not_chain():
     groups = pd.Series(duplicate_groups(samples, chain), index=samples["sample_id"])
     for _, members in groups.groupby(groups):
         assert len(members) <= 3, "a member must resemble the centre of its group, not only another member"
+
+
+def links(pairs: list[tuple[int, int]], kind: str = "near", agreement: float = 0.9) -> pd.DataFrame:
+    a, b = zip(*((f"{one:04d}", f"{other:04d}") for one, other in pairs), strict=True)
+    return pd.DataFrame({"sample_id_a": a, "sample_id_b": b, "agreement": agreement, "kind": kind})
+
+
+def test_what_flagged_pairs_join_stays_together_however_long_the_chain():
+    samples = pd.DataFrame({"sample_id": [f"{n:04d}" for n in range(60)]})
+    chain = links([(n, n + 1) for n in range(24)])
+    below = links([(24, 25)], agreement=0.6)
+    groups = linked_groups(samples, pd.concat([chain, below]))
+    assert len(set(groups[:25])) == 1 and len(set(groups)) == 36
+
+
+def test_where_all_are_alike_the_most_similar_stay_together_and_all_exact_copies():
+    samples = pd.DataFrame({"sample_id": [f"{n:04d}" for n in range(500)]})
+    chain = links([(n, n + 1) for n in range(299)]).assign(agreement=np.linspace(0.99, 0.71, 299))
+    copies = links([(400, n) for n in range(401, 500)] + [(400, 0)], kind="exact", agreement=1.0)
+    pairs = pd.concat([chain, copies])
+    groups = linked_groups(samples, pairs)
+    assert len(set([*groups[400:], groups[0]])) == 1
+    sizes = np.bincount(groups[:300])
+    assert sizes.max() == 50 and len(set(groups[:50])) == 1
+    order = np.random.default_rng(0).permutation(len(samples))
+    moved = linked_groups(samples.iloc[order], pairs.sample(frac=1, random_state=0))
+    assert len(set(zip(groups[order], moved, strict=True))) == len(set(groups)) == len(set(moved))
 
 
 def test_copies_in_train_of_a_tested_picture_all_leak_however_they_are_named():
