@@ -183,13 +183,13 @@ def _near(samples: pd.DataFrame, embeddings: np.ndarray, neighbors: Neighbors, t
 
     rows, content = _contents(samples)
     nearest = distinct_neighbors(embeddings, neighbors, rows, content)
-    hashes = samples["sha256"].to_numpy()[rows]
-    rank = np.argsort(np.argsort(hashes.astype(str)))
+    hashes = samples["sha256"].iloc[rows]
+    rank = np.argsort(hashes.argsort().to_numpy())
     found, agreed = _verified(Rows(embeddings, rows), Rows(thumbs, rows), nearest, rank)
     near = pd.DataFrame(
         {
-            "sha256_a": hashes[found.a],
-            "sha256_b": hashes[found.b],
+            "sha256_a": hashes.to_numpy()[found.a],
+            "sha256_b": hashes.to_numpy()[found.b],
             "agreement": agreed,
             "kind": "near",
             "cosine": found.cosine.astype(np.float64),
@@ -219,9 +219,8 @@ def _verified(embeddings: Rows, thumbs: Rows, nearest: Neighbors, rank: np.ndarr
 
 def _contents(samples: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """The row of the first file by name of each content, ascending; and the (N,) number of each row's content."""
-    ids, hashes = samples["sample_id"].to_numpy(str), samples["sha256"].to_numpy(str)
-    order = np.lexsort((ids, hashes))
-    is_first = np.append(True, hashes[order][1:] != hashes[order][:-1])[: len(order)]
+    ordered = samples[["sha256", "sample_id"]].reset_index(drop=True).sort_values(["sha256", "sample_id"])
+    order, is_first = ordered.index.to_numpy(), ~ordered["sha256"].duplicated().to_numpy()
     rows = np.sort(order[is_first])
     first = np.empty(len(order), np.int64)  # of each row, the first file of its content
     first[order] = order[is_first][np.cumsum(is_first) - 1]

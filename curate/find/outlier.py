@@ -73,7 +73,7 @@ def find_outlier(
         scores = dict.fromkeys(("outlier", "typicality", "neighbor", "isolation_forest"), np.ones(len(ids)))
         groups = np.full(len(ids), None)
     else:
-        order = np.argsort(ids.astype(str), kind="stable")
+        order = samples["sample_id"].argsort(kind="stable").to_numpy()
         codes = pd.factorize(samples["label"].to_numpy(dtype=object)[order], sort=True)[0]
         scores, groups = _scores_and_groups(_Rows(embeddings, order), codes, ids[order], threshold, seed)
         back = np.argsort(order)
