@@ -6,7 +6,7 @@ All scores are in [0, 1] and lower is worse, as in cleanlab and CleanVision; a c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -243,11 +243,84 @@ REJECTED = Table(
     ),
 )
 
+
+def _issues(finder: str, meaning: str, issues: Mapping[str, str], *evidence: Column) -> Table:
+    """A finder's table: for each issue (what its score is) flag and score, then evidence; a row for every sample."""
+    columns = [_ID]
+    for issue, score in issues.items():
+        columns.append(Column(f"is_{issue}_issue", "bool", "flagged"))
+        meaning_of = f"{score}; null where it can't be told"
+        columns.append(_number(f"{issue}_score", meaning_of, nullable=True, unit_range=True))
+    return Table(finder, f"issues/{finder}.parquet", meaning, (*columns, *evidence))
+
+
+_NEAREST = _text("nearest_id", "the sample that it is most like", nullable=True)
+_TOGETHER = _text("group_id", "shared by flagged samples that are judged together", nullable=True)
+_DIFFERENCE = "1 less the agreement with `nearest_id`"
+
+ISSUES = (
+    _issues(
+        "exact_duplicate",
+        "Files of the same bytes.",
+        {"exact_duplicate": "0 = another file has the same bytes, else 1"},
+        _NEAREST,
+        _TOGETHER,
+    ),
+    _issues("near_duplicate", "The same shot in other bytes.", {"near_duplicate": _DIFFERENCE}, _NEAREST, _TOGETHER),
+    _issues("leak", "A duplicate, exact or near, in another split.", {"leak": _DIFFERENCE}, _NEAREST, _TOGETHER),
+    _issues(
+        "outlier",
+        "What does not belong.",
+        {"outlier": "by both distances below together; flagged below 0.5"},
+        _number("typicality_score", "by the distance from what is usual as a whole", nullable=True, unit_range=True),
+        _number("neighbor_score", "by the distance to the nearest usual samples", nullable=True, unit_range=True),
+        _number("isolation_forest_score", "Isolation Forest's, alone a weak one", nullable=True, unit_range=True),
+        _NEAREST,
+        _TOGETHER,
+    ),
+    _issues(
+        "label",
+        "Labels that are likely wrong.",
+        {"label": "P(the label is right)"},
+        _number("label_probability", "P(the label is wrong)", nullable=True, unit_range=True),
+        _text("given_label", "the label in force", nullable=True),
+        _text("suggested_label", "the likeliest other class", nullable=True),
+        _number("suggested_probability", "of that class", nullable=True, unit_range=True),
+    ),
+    _issues(
+        "quality",
+        "What is wrong with a picture as such.",
+        {
+            "dark": "brightness of its bright end",
+            "bright": "darkness of its dark end",
+            "blurry": "by spatial frequency",
+            "low_information": "entropy, in tenths of ten bits",
+            "odd_size": "by how far its size is from the others'",
+            "odd_aspect_ratio": "the short side over the long one",
+            "grayscale": "0 = grey where the others have colour",
+            "unreadable": "0 = there are no pixels",
+        },
+    ),
+    _issues(
+        "classes",
+        "What is wrong with the class or a group that a sample is in.",
+        {
+            "class_imbalance": "the class's count over that of the largest",
+            "class_overlap": "1 less its largest overlap with another class",
+            "underperforming_group": "accuracy of the worst group that it is in, over that of all",
+            "spurious_correlation": "1 less how well one measurement tells the class",
+        },
+        _text("overlapping_class", "that other class", nullable=True),
+        _text("underperforming_group", "that group", nullable=True),
+        _text("spurious_measurement", "that measurement", nullable=True),
+    ),
+)
+
 TABLES = {
     table.name: table
     for table in (
         SOURCES, ROW_PROBLEMS, ANNOTATIONS, CONSENSUS, SCAN, SAMPLES, PAIRS, DECISIONS, QUEUE,
-        ACTIONS_TABLE, MANIFEST, REJECTED,
+        *ISSUES, ACTIONS_TABLE, MANIFEST, REJECTED,
     )
 }  # fmt: skip
 

@@ -12,6 +12,9 @@ import pandas as pd
 import pytest
 from command import class_folders, curate, done, picture, refused
 
+from curate.find import FINDERS
+from curate.schema import TABLES, conform, validate
+
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory) -> Path:
@@ -202,6 +205,20 @@ def test_another_folder_of_the_same_names_sizes_and_times_is_looked_at(tmp_path)
     done("ingest", tmp_path / "other", "-w", tmp_path / "ws")
     now = pd.read_parquet(tmp_path / "ws/tables/scan.parquet").set_index("sample_id")["sha256"]
     assert looked_at(tmp_path / "ws") == 4 and now.ne(was).all()
+
+
+def test_finders_return_the_columns_that_the_schema_tells(images, tmp_path, monkeypatch):
+    returned = {}
+
+    def kept(name: str, table: pd.DataFrame) -> pd.DataFrame:
+        returned[name] = list(table.columns)
+        return conform(name, table)
+
+    monkeypatch.setattr("curate.verbs.find.conform", kept)
+    done("ingest", images, "-w", tmp_path / "ws")
+    for name in FINDERS:
+        assert returned[name] == [column.name for column in TABLES[name].columns]
+        validate(name, pd.read_parquet(tmp_path / f"ws/issues/{name}.parquet"))
 
 
 def test_flags_of_what_was_there_before_are_not_decided_on(images, workspace):

@@ -121,9 +121,7 @@ def class_overlap(samples: pd.DataFrame, prediction: Prediction) -> pd.DataFrame
     code = class_codes(samples["label"], prediction.classes)
     present = np.unique(code[code >= 0])
     names = np.asarray(prediction.classes, dtype=object)[present]
-    rows = (
-        samples["sample_id"].argsort(kind="stable").to_numpy()
-    )  # one order of summing, whatever the order of the table
+    rows = samples["sample_id"].argsort(kind="stable").to_numpy()  # in whatever order the table is, sums are the same
     given = np.stack([prediction.pred_probs[rows[code[rows] == c]].mean(axis=0)[present] for c in present])  # (C, C)
     a, b = np.triu_indices(len(present), k=1)
     mixed, own = given[a, b] + given[b, a], given[a, a] + given[b, b]

@@ -18,7 +18,7 @@ from curate.allocator import give_back
 from curate.config import FindOptions, SplitOptions, TrainOptions
 from curate.errors import NotEnoughData, StageMissing
 from curate.progress import Progress, silent
-from curate.schema import conform
+from curate.schema import TABLES, conform
 from curate.verbs.embed import EMBEDDER
 from curate.workspace import Workspace
 
@@ -368,7 +368,7 @@ def run_finder(workspace: Workspace, facts: Facts, name: str, finder: Finder) ->
 
     def make() -> pd.DataFrame:
         table = cover_all(finder(**wanted), facts.scan["sample_id"])
-        return validate_issues(issue_names(table), table)
+        return conform(name, table) if name in TABLES else validate_issues(issue_names(table), table)
 
     table = workspace.derive(name, make, inputs=_inputs_of(workspace, wanted))
     return {issue: int(table[f"is_{issue}_issue"].sum()) for issue in issue_names(table)}
