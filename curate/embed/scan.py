@@ -36,7 +36,7 @@ def scan(
 ) -> pd.DataFrame:
     """Look at every source that has not been looked at, and return a row for each.
 
-    A file whose name, size and time are unchanged is not opened, and a content known under another name is not
+    A file whose place, size and time are unchanged is not opened, and a content known under another name is not
     embedded again. A finished shard is kept, so a killed scan loses at most the shard in work. Rows and embeddings
     are the same to the bit whichever way they came about.
 

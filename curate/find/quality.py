@@ -21,6 +21,7 @@ ISSUES = (
 
 SOFT_FREQUENCY = 0.6  # radians per pixel: below it no detail is finer than about ten pixels
 BLURRY_CUT = 0.29  # CleanVision's threshold; SOFT_FREQUENCY is brought to this score
+GREY = 0.5  # score; a set of which half score below has no colour to lack
 GREY_LEVELS = 1.0  # mean difference between channels from which a picture counts as coloured; JPEG rounding leaves less
 
 
@@ -33,7 +34,7 @@ def find_quality(
     low_information: float = 0.3,
     odd_size: float = 0.5,
     odd_aspect_ratio: float = 0.35,
-    grayscale: float = 0.5,
+    grayscale: float = GREY,
     size_iqrs: float = 3.0,
 ) -> pd.DataFrame:
     """Score every row of the scan for each quality issue.
@@ -64,7 +65,7 @@ def find_quality(
         "low_information": (np.minimum(ok["entropy"] / 10, 1), low_information),
         "odd_size": (_size_score(ok, size_iqrs), odd_size),
         "odd_aspect_ratio": (np.minimum(ok["width"] / ok["height"], ok["height"] / ok["width"]), odd_aspect_ratio),
-        "grayscale": (_grayscale_score(ok, grayscale), grayscale),
+        "grayscale": (_grayscale_score(ok), grayscale),
     }
     columns: dict[str, object] = {"sample_id": scan["sample_id"].to_numpy()}
     for issue, (score, threshold) in scored.items():
@@ -106,8 +107,8 @@ def _size_score(scan: pd.DataFrame, size_iqrs: float) -> np.ndarray:
     return 1 - np.minimum(np.abs(size - middle) / usual_range, 1)
 
 
-def _grayscale_score(scan: pd.DataFrame, threshold: float) -> np.ndarray:
+def _grayscale_score(scan: pd.DataFrame) -> np.ndarray:
     """0 = grey, 1 = coloured; all 1 where grey pictures are not the exception in this set."""
     score = np.minimum(scan["colourfulness"].to_numpy(float) / GREY_LEVELS, 1)
-    grey_is_usual = 2 * np.count_nonzero(score < threshold) >= len(score)
+    grey_is_usual = 2 * np.count_nonzero(score < GREY) >= len(score)
     return np.ones(len(score)) if grey_is_usual else score

@@ -152,7 +152,7 @@ def judged(table: pd.DataFrame, wrong: np.ndarray) -> dict[str, Any]:
     probability = table["label_probability"].to_numpy()
     return {
         **ranked(table["label_score"].to_numpy(), wrong),
-        "ECE": round(calibration_error(pd.Series(probability), pd.Series(wrong), bins=10), 3),
+        "ECE": round(calibration_error(pd.Series(probability), pd.Series(wrong)), 3),
         "estimated/true": round(probability.sum() / wrong.sum(), 2),
         "F1": f1(table["is_label_issue"].to_numpy(), wrong),
     }

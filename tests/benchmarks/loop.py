@@ -112,9 +112,9 @@ def score_labels(data: Path, workspace: Path) -> list[tuple[str, str]]:
     ]
 
 
-def calibration_error(probability: pd.Series, right: pd.Series, bins: int = 15) -> float:
-    """Expected calibration error over equal-width bins."""
-    bin_of = np.minimum((probability * bins).astype(int), bins - 1)
+def calibration_error(probability: pd.Series, right: pd.Series) -> float:
+    """Expected calibration error over ten bins of equal width."""
+    bin_of = np.minimum((probability * 10).astype(int), 9)
     gaps = pd.DataFrame({"p": probability, "y": right.astype(float)}).groupby(bin_of).mean()
     return float(((gaps["p"] - gaps["y"]).abs() * bin_of.value_counts(normalize=True).sort_index()).sum())
 
