@@ -21,7 +21,7 @@ from curate.engine import Engine, LocalEngine
 from curate.schema import conform
 from curate.threads import torch_threads
 
-SCAN_VERSION = 1  # goes up when decoding or measuring the same bytes gives something else: old shards are stale then
+SCAN_VERSION = 2  # goes up when decoding or measuring the same bytes gives something else: old shards are stale then
 
 
 def scan(
