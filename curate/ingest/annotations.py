@@ -7,6 +7,7 @@ cell where someone gave no label. The arbitration queue that curate writes is of
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from curate.errors import AnnotationError
 from curate.ingest.cells import SYNONYMS, Cells, quoted, text_column
 from curate.ingest.formats import read_cells
-from curate.ingest.manifest import check_names, pick, trimmed
+from curate.ingest.manifest import check_names, pick, trimmed, without_nested
 from curate.ingest.problems import Rows, first_of, join_problems
 from curate.schema import empty
 
@@ -46,8 +47,8 @@ def read_annotations(file: Path, sources: pd.DataFrame) -> tuple[pd.DataFrame, p
     AnnotationError : columns of neither form, or not one usable row
     """
     file = Path(os.path.abspath(file))
-    cells = read_cells(file, error=AnnotationError)
-    rows = Rows(cells.file, _votes(cells))
+    cells = _votes(read_cells(file, error=AnnotationError))
+    rows = Rows(cells.file, cells.table)
     rows.table["sample_id"] = _match(rows.table["image"], sources, file.parent)
     rows.refuse(rows.table["image"].isna(), "names no image")
     rows.refuse(rows.table["sample_id"].isna(), "is no image of this data set")
@@ -77,7 +78,7 @@ def join_annotations(*tables: pd.DataFrame) -> pd.DataFrame:
     return joined.sort_values(["sample_id", "annotator"], ignore_index=True)
 
 
-def _votes(cells: Cells) -> pd.DataFrame:
+def _votes(cells: Cells) -> Cells:
     """One row per vote: image, annotator, label; the index is the row of the file."""
     has = {role: cells.column_of(role) for role in ("image", "annotator", "label")}
     if has["annotator"] and has["label"]:
@@ -88,14 +89,15 @@ def _votes(cells: Cells) -> pd.DataFrame:
             f"{cells.file} has the columns {cells.column_names()}",
             "image, annotator, label (a row per vote), or image and one column per annotator",
         )
-    image = pick(cells, ["image"])["image"]
+    cells = without_nested(cells, [has["image"], *people])
+    image = pick(cells, ["image"]).table["image"]
     votes = [
         pd.DataFrame({"image": image, "annotator": person, "label": trimmed(cells.table[person])}) for person in people
     ]
     wide = pd.concat(votes)
     wide = wide[wide["label"].notna()]
     _refuse_strangers(wide, cells)
-    return wide
+    return replace(cells, table=wide)
 
 
 def _refuse_strangers(wide: pd.DataFrame, cells: Cells) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pandas as pd
 from curate.errors import SourceError
 from curate.ingest.cells import LONGEST_NAME, LONGEST_PATH, Cells, text_column
 from curate.ingest.formats import read_cells
-from curate.ingest.problems import Rows, first_of, join_problems
+from curate.ingest.problems import Rows, first_of, join_problems, problem_table
 from curate.schema import SPLITS
 
 SPLIT_NAMES = {
@@ -40,8 +42,8 @@ def read_manifest(file: Path, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     ------
     SourceError : no column `image`, a column that can't be told, or not one usable row
     """
-    cells = read_cells(file, error=SourceError)
-    rows = Rows(cells.file, pick(cells, ["image", *STATED]))
+    cells = pick(read_cells(file, error=SourceError), ["image", *STATED])
+    rows = Rows(cells.file, cells.table)
     rows.table["sample_id"] = place(rows, root)
     check_names(rows, STATED)
     rows.table["split"] = _known_splits(rows)
@@ -59,7 +61,7 @@ def read_manifest(file: Path, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return sources.sort_values("sample_id", ignore_index=True), problems
 
 
-def pick(cells: Cells, roles: list[str]) -> pd.DataFrame:
+def pick(cells: Cells, roles: list[str]) -> Cells:
     """One column per role, under the role's name; a role that no column plays is null throughout."""
     columns = {role: cells.column_of(role) for role in roles}
     if columns["image"] is None:
@@ -68,6 +70,7 @@ def pick(cells: Cells, roles: list[str]) -> pd.DataFrame:
             "a column 'image' with paths of images, and any of " + ", ".join(STATED),
             "rename the column that holds the paths to 'image'",
         )
+    cells = without_nested(cells, columns.values())
     table = cells.table
     # only the path is kept to the letter: a file's name may end in a space, a label's may not
     nothing = text_column([None] * len(table), table.index)
@@ -75,7 +78,17 @@ def pick(cells: Cells, roles: list[str]) -> pd.DataFrame:
         role: nothing if column is None else table[column] if role == "image" else trimmed(table[column])
         for role, column in columns.items()
     }
-    return pd.DataFrame(picked, index=table.index)
+    return replace(cells, table=pd.DataFrame(picked, index=table.index))
+
+
+def without_nested(cells: Cells, columns: Iterable[str | None]) -> Cells:
+    """Less the rows that hold a list or an object in one of these columns; they become problems."""
+    nested = [(column, *cell) for column in columns if column for cell in cells.nested.get(column, {}).items()]
+    rows = [row for _, row, _ in nested]
+    reasons = [f"holds a {kind} in '{column}' where text is expected" for column, _, kind in nested]
+    problems = problem_table(cells.file, rows, [None] * len(rows), reasons)
+    is_plain = ~cells.table.index.isin(rows)
+    return replace(cells, table=cells.table[is_plain], problems=join_problems(cells.problems, problems))
 
 
 def trimmed(cells: pd.Series) -> pd.Series:

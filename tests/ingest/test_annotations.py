@@ -121,6 +121,20 @@ def test_wide_columns_that_share_words_through_others_are_annotators(write, sour
     assert found["annotator"].value_counts().to_dict() == {"ann": 30, "bob": 30, "eve": 30}
 
 
+def test_a_wide_file_of_jsonl_may_hold_lists_that_are_no_votes(write, sources):
+    lines = [
+        '{"image": "1.jpg", "ann": "cat", "bob": "cat", "objects": {"bbox": [1]}}',
+        '{"image": "2.jpg", "ann": ["cat"], "bob": "dog"}',
+        '{"image": ["3.jpg"], "ann": "cat", "bob": "dog"}',
+    ]
+    found, problems = read_annotations(write("v.jsonl", "\n".join(lines)), sources("1.jpg", "2.jpg", "3.jpg"))
+    assert votes(found) == ["1.jpg ann cat", "1.jpg bob cat"]
+    assert reasons(problems) == {
+        2: "holds a list in 'ann' where text is expected",
+        3: "holds a list in 'image' where text is expected",
+    }
+
+
 def test_an_annotator_named_like_a_column_is_refused(write, sources):
     text = "image,annotator,label\n1.jpg,suggested,cat\n1.jpg,ann,cat\n"
     found, problems = read_annotations(write("v.csv", text), sources("1.jpg"))

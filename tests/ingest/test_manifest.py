@@ -46,6 +46,31 @@ def test_two_synonyms_are_an_error_that_names_both(write, header):
         read_source(write("m.csv", f"{header}\n" + "x," * header.count(",") + "x\n"))
 
 
+def test_lists_and_objects_of_jsonl_matter_only_in_columns_that_are_used(write):
+    lines = [
+        '{"file_name": "1.jpg", "objects": {"bbox": [1, 2]}, "note": "x"}',
+        '{"file_name": "2.jpg", "objects": {"bbox": []}, "note": ["y"], "label": "cat"}',
+        '{"file_name": ["3.jpg"], "label": "cat"}',
+        '{"file_name": "4.jpg", "label": {"id": 3}}',
+        '{"file_name": "5.jpg", "label": null, "split": ["test"]}',
+        '{"file_name": "6.jpg", "split": "train"}',
+    ]
+    source = read_source(write("m.jsonl", "\n".join(lines)))
+    assert column(source, "sample_id") == ["1.jpg", "2.jpg", "6.jpg"]
+    assert reasons(source) == {
+        3: "holds a list in 'file_name' where text is expected",
+        4: "holds a dict in 'label' where text is expected",
+        5: "holds a list in 'split' where text is expected",
+    }
+
+
+def test_a_column_of_lists_alone_is_an_error_where_it_is_used(write):
+    with pytest.raises(SourceError, match="column 'label' of m.jsonl holds lists or objects"):
+        read_source(write("m.jsonl", '{"image": "1.jpg", "label": ["cat"]}\n{"image": "2.jpg"}\n'))
+    with pytest.raises(SourceError, match="column 'image' of m.jsonl holds lists or objects"):
+        read_source(write("m.jsonl", '{"image": ["1.jpg"]}\n'))
+
+
 def test_the_exact_name_wins_over_synonyms(write):
     source = read_source(write("m.csv", "path,image,class,label\nx.jpg,a.jpg,no,yes\n"))
     assert column(source, "sample_id") == ["a.jpg"] and column(source, "label") == ["yes"]
