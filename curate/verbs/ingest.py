@@ -110,7 +110,7 @@ def read_labels(
     from curate.ingest.sources import join_annotations, join_problems, read_annotations, read_source
 
     started = time.perf_counter()
-    given = read_source(source, image_root=image_root)
+    given = read_source(source, image_root=image_root, own=workspace.root)
     files = [file for file in (source, *annotations) if file.is_file()]
     said = {
         "source": str(given.root),
