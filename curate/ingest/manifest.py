@@ -147,12 +147,15 @@ def _leads_out(ids: pd.Series, root: Path) -> np.ndarray:
 
 
 def _known_splits(rows: Rows) -> pd.Series:
-    """The split of each row as train, val or test; a row of any other split is refused.
+    """The split of each row as train, val or test; an image that any row puts into another split is refused.
 
-    It is not kept without a split: it may be held out, and must not end up in training.
+    It is not kept without a split, nor with that of its other rows: it may be held out, and must not end up
+    in training.
     """
-    said = rows.table["split"]
+    said, image = rows.table["split"], rows.table["sample_id"]
     known = text_column(said.str.casefold().map(SPLIT_NAMES).tolist(), said.index)
-    shown = said.fillna("").str.slice(0, 40)
-    rows.refuse(said.notna() & known.isna(), "is of split '" + shown + "', which is none of " + ", ".join(SPLITS))
+    is_unknown = said.notna() & known.isna()
+    shown, none_of = said.fillna("").str.slice(0, 40), "which is none of " + ", ".join(SPLITS)
+    rows.refuse(is_unknown, "is of split '" + shown + "', " + none_of)
+    rows.refuse(image.isin(image[is_unknown].dropna()), f"is of an image that another row puts into a split {none_of}")
     return known

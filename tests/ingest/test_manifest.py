@@ -146,6 +146,16 @@ def test_a_split_of_unknown_name_keeps_its_row_out_of_training(write):
     assert column(source, "split") == ["train", None]
 
 
+def test_an_image_that_one_row_puts_into_an_unknown_split_is_not_used_by_the_others(write):
+    lines = ["1.jpg,cat,train", "2.jpg,cat,train", "./1.jpg,cat,holdout", "1.jpg,cat,"]
+    unknown = "is of split 'holdout', which is none of train, val, test"
+    other = "is of an image that another row puts into a split which is none of train, val, test"
+    for some in (lines, lines[::-1]):
+        source = read_source(write("m.csv", "image,label,split\n" + "\n".join(some)))
+        assert column(source, "sample_id") == ["2.jpg"]
+        assert source.problems["reason"].tolist() == [other, unknown, other]
+
+
 def test_repeated_rows_become_one_and_fill_each_others_gaps(write):
     source = read_source(
         write("m.csv", "image,label,split\n1.jpg,cat,\n2.jpg,dog,test\n./1.jpg,,train\n2.jpg,dog,test\n")
