@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,7 +105,13 @@ def place(rows: Rows, root: Path) -> pd.Series:
     rows.refuse(cells.str.contains("\0", regex=False, na=False), "holds a NUL character")
     rows.refuse(cells.str.contains("://", regex=False, na=False), "is a web address; curate reads files")
     sound = zip(cells.to_numpy(object), rows.is_good, strict=True)
-    placed = [relative_to(cell, root) if is_good else None for cell, is_good in sound]
+    real_root = os.path.realpath(root)
+
+    @functools.cache  # each folder is resolved once
+    def inside(path: str) -> str | None:
+        return _within(posixpath.relpath(os.path.realpath(path), real_root))
+
+    placed = [relative_to(cell, root, inside) if is_good else None for cell, is_good in sound]
     ids = text_column(placed, cells.index)
     rows.refuse(ids.isna(), f"lies outside {root}")
     rows.refuse(ids.eq("."), "names a folder")
@@ -112,12 +119,27 @@ def place(rows: Rows, root: Path) -> pd.Series:
     return ids
 
 
-def relative_to(cell: str, root: Path) -> str | None:
-    """`cell` as a normal path relative to `root` (absolute cells too), or None where it climbs out."""
-    if cell.startswith("/"):
-        cell = posixpath.relpath(cell, root)
-    cell = posixpath.normpath(cell)
-    return None if cell == ".." or cell.startswith("../") else cell
+def relative_to(cell: str, root: Path, inside: Callable[[str], str | None]) -> str | None:
+    """`cell` as a normal path relative to `root` (absolute cells too), or None where it climbs out.
+
+    An absolute cell may know the root by another name, where one of the two was reached through a link: so the
+    first of the cell's folders that lies in the root by its real path counts too; `inside` tells where it lies.
+    """
+    if not cell.startswith("/"):
+        return _within(cell)
+    if within := _within(posixpath.relpath(cell, root)):
+        return within
+    parts = posixpath.normpath(cell).split("/")
+    for n in range(1, len(parts) + 1):
+        if place := inside("/".join(parts[:n]) or "/"):
+            return posixpath.normpath(posixpath.join(place, *parts[n:]))
+    return None
+
+
+def _within(path: str) -> str | None:
+    """A relative path in its normal form, or None where it climbs out."""
+    path = posixpath.normpath(path)
+    return None if path == ".." or path.startswith("../") else path
 
 
 def check_names(rows: Rows, columns: list[str]) -> None:

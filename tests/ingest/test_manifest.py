@@ -109,6 +109,31 @@ def test_a_root_that_is_itself_a_link_is_no_way_out(write, tmp_path):
     assert column(read_source(tmp_path / "alias" / "m.csv"), "sample_id") == ["1.jpg"]
 
 
+@pytest.mark.parametrize(("reached_by", "named_by"), [("alias", "data"), ("data", "alias"), ("alias", "other")])
+def test_absolute_paths_may_name_the_root_otherwise_than_it_was_reached(write, tmp_path, reached_by, named_by):
+    cells = ["sub/1.jpg", "link/1.jpg", "gone/2.jpg", "../data/3.jpg", "../up.jpg", "leaf.jpg", "linked/x.jpg", ""]
+    write("m.csv", "image\n" + "".join(f"{tmp_path}/{named_by}/{cell}\n" for cell in cells) + f"{tmp_path}/up.jpg\n")
+    for name in ("alias", "other"):
+        (tmp_path / name).symlink_to("data")
+    (tmp_path / "up").mkdir()
+    (tmp_path / "data" / "sub").mkdir()
+    (tmp_path / "data" / "link").symlink_to("sub")
+    (tmp_path / "data" / "leaf.jpg").symlink_to(tmp_path / "up.jpg")
+    (tmp_path / "data" / "linked").symlink_to(tmp_path / "up")
+    root = tmp_path / reached_by
+    source = read_source(root / "m.csv")
+    assert column(source, "sample_id") == ["3.jpg", "gone/2.jpg", "link/1.jpg", "sub/1.jpg"]
+    assert source.sources["path"].str.startswith(f"{root}/").all()
+    outside, link = f"lies outside {root}", f"is reached through a link that leads outside {root}"
+    assert reasons(source) == {5: outside, 6: link, 7: link, 8: "names a folder", 9: outside}
+
+
+def test_an_absolute_path_through_a_link_into_the_root_is_fine(write, tmp_path):
+    write("sub/1.jpg", "")
+    (tmp_path / "elsewhere").symlink_to("data/sub")
+    assert column(read_source(write("m.csv", f"image\n{tmp_path}/elsewhere/1.jpg\n")), "sample_id") == ["sub/1.jpg"]
+
+
 def test_an_image_root_changes_what_paths_are_relative_to(write, plant):
     root = plant("images/1.jpg")
     file = write("m.csv", "image\n1.jpg\n")
