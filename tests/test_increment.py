@@ -267,6 +267,20 @@ def test_changed_annotations_make_the_labels_stale(images, workspace, tmp_path):
     assert (workspace / "tables/arbitration.csv").exists()
 
 
+def test_a_queue_that_somebody_wrote_into_is_never_written_over(images, workspace, tmp_path):
+    votes = [f"{label}/{n:03d}.png,{label},{'dog' if n < 5 else label}" for label in ("cat", "dog") for n in range(10)]
+    (tmp_path / "votes.csv").write_text("\n".join(["image,ann,bob", *votes]))
+    ingest = ["ingest", images, "--annotations", tmp_path / "votes.csv", "-w", workspace]
+    filled_in = [workspace / "tables" / name for name in ("arbitration.csv", "arbitration-new.csv")]
+    for file in filled_in:
+        assert f"a third person settles {file}\n" in done(*ingest)
+        pd.read_csv(file).assign(arbiter="bird").to_csv(file, index=False)
+    for _ in range(2):  # the third is left as it is, and is written anew
+        assert f"a third person settles {workspace}/tables/arbitration-new-2.csv\n" in done(*ingest)
+    assert all(pd.read_csv(file)["arbiter"].tolist() == ["bird"] * 5 for file in filled_in)
+    assert len(list((workspace / "tables").glob("arbitration*.csv"))) == 3
+
+
 def test_a_changed_manifest_makes_everything_after_it_stale(images, tmp_path):
     lines = [f"{label}/{n:03d}.png,{label}" for label in ("cat", "dog") for n in range(10)]
     manifest = images / "list.csv"

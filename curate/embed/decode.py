@@ -8,6 +8,7 @@ threads may decode at once; Pillow lets go of the GIL while it does.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +51,8 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-START_OF_SCAN = b"\xda"  # JPEG marker: the pixels follow
+MARKER = re.compile(b"\xff+([^\xff])", re.DOTALL)  # of a JPEG; more than one 0xFF is fill (ITU T.81, B.1.1.2)
+START_OF_SCAN = b"\xda"  # code of the marker that the pixels follow
 STRIP_OFFSETS, STRIP_BYTES = 273, 279  # TIFF tags: where the pixels lie
 TILE_OFFSETS, TILE_BYTES = 324, 325
 
@@ -153,12 +155,18 @@ def _read(image: ImageFile.ImageFile, target: int | None, max_pixels: int) -> De
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.has_transparency_data:
+    if image.mode == "F" or image.mode.startswith("I"):  # first of all: Pillow's own conversions clip these at 255
+        image = Image.fromarray(_opaque(np.asarray(image), image.info.get("transparency")))
+    elif image.has_transparency_data:
         over = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert("RGB")
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = Image.fromarray(_to_bytes(np.asarray(image)))
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _opaque(grey: np.ndarray, transparent: int | None) -> np.ndarray:
+    """(H, W) of 16 or 32 bits → uint8; pixels of the one level that a PNG may call transparent become white."""
+    scaled = _to_bytes(grey)
+    return scaled if transparent is None else np.where(grey == transparent, np.uint8(255), scaled)
 
 
 def _to_bytes(grey: np.ndarray) -> np.ndarray:
@@ -200,8 +208,8 @@ def _ends_early(data: bytes, image: ImageFile.ImageFile | None) -> bool:
 def _jpeg_ends_early(data: bytes) -> bool:
     """Whether there is no end mark after the pixels begin; EXIF thumbnails before them have marks of their own."""
     at = 2
-    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != START_OF_SCAN:
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    while (marker := MARKER.match(data, at)) and marker[1] != START_OF_SCAN:
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
     return data.rfind(b"\xff\xd9", at) < 0
 
 

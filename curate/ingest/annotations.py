@@ -7,20 +7,24 @@ cell where someone gave no label. The arbitration queue that curate writes is of
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from curate.errors import AnnotationError
-from curate.ingest.cells import SYNONYMS, Cells, text_column
+from curate.ingest.cells import SYNONYMS, Cells, quoted, text_column
 from curate.ingest.formats import read_cells
-from curate.ingest.manifest import check_names, pick, trimmed
+from curate.ingest.manifest import check_names, pick, trimmed, without_nested
 from curate.ingest.problems import Rows, first_of, join_problems
 from curate.schema import empty
 
 ARBITER = "arbiter"  # the annotator whose word is final: the third person of an arbitration queue
 ENOUGH = 20  # votes of a column before it can be told that it holds no labels
+WORDS_SHOWN, LONGEST_SHOWN = 3, 40  # of such a column, in the error
 SUGGESTED, PATH = "suggested", "path"  # columns of the queue that are help, not votes
 RESERVED = frozenset({SUGGESTED, PATH, *SYNONYMS, *(name for names in SYNONYMS.values() for name in names)})
 
@@ -43,8 +47,8 @@ def read_annotations(file: Path, sources: pd.DataFrame) -> tuple[pd.DataFrame, p
     AnnotationError : columns of neither form, or not one usable row
     """
     file = Path(os.path.abspath(file))
-    cells = read_cells(file, error=AnnotationError)
-    rows = Rows(cells.file, _votes(cells))
+    cells = _votes(read_cells(file, error=AnnotationError))
+    rows = Rows(cells.file, cells.table)
     rows.table["sample_id"] = _match(rows.table["image"], sources, file.parent)
     rows.refuse(rows.table["image"].isna(), "names no image")
     rows.refuse(rows.table["sample_id"].isna(), "is no image of this data set")
@@ -74,7 +78,7 @@ def join_annotations(*tables: pd.DataFrame) -> pd.DataFrame:
     return joined.sort_values(["sample_id", "annotator"], ignore_index=True)
 
 
-def _votes(cells: Cells) -> pd.DataFrame:
+def _votes(cells: Cells) -> Cells:
     """One row per vote: image, annotator, label; the index is the row of the file."""
     has = {role: cells.column_of(role) for role in ("image", "annotator", "label")}
     if has["annotator"] and has["label"]:
@@ -85,28 +89,51 @@ def _votes(cells: Cells) -> pd.DataFrame:
             f"{cells.file} has the columns {cells.column_names()}",
             "image, annotator, label (a row per vote), or image and one column per annotator",
         )
-    image = pick(cells, ["image"])["image"]
+    cells = without_nested(cells, [has["image"], *people])
+    image = pick(cells, ["image"]).table["image"]
     votes = [
         pd.DataFrame({"image": image, "annotator": person, "label": trimmed(cells.table[person])}) for person in people
     ]
     wide = pd.concat(votes)
     wide = wide[wide["label"].notna()]
     _refuse_strangers(wide, cells)
-    return wide
+    return replace(cells, table=wide)
 
 
 def _refuse_strangers(wide: pd.DataFrame, cells: Cells) -> None:
-    """A column that shares no word with any other is no person's: notes, sizes, addresses."""
-    words = wide[["annotator", "label"]].drop_duplicates()
-    is_shared = words.duplicated("label", keep=False).groupby(words["annotator"]).any()
-    n_votes = wide["annotator"].value_counts()
-    strangers = [name for name in is_shared.index[~is_shared] if n_votes[name] >= ENOUGH]
-    if strangers and len(is_shared) > 1:
-        raise AnnotationError(
-            f"column '{strangers[0]}' of {cells.file} shares no label with the other columns",
-            "one column per annotator, and no others",
-            f"remove the column '{strangers[0]}', or write a row per vote: image, annotator, label",
-        )
+    """Columns that share no word with the annotators' are no person's: notes, sizes, addresses."""
+    strangers = _strangers(wide)
+    if not strangers:
+        return
+    words = wide["label"][wide["annotator"].isin(strangers)].drop_duplicates()
+    held = quoted(words.head(WORDS_SHOWN).str.slice(0, LONGEST_SHOWN)) + " …" * (len(words) > WORDS_SHOWN)
+    who, share, hold = ("column", "shares", "it holds") if len(strangers) == 1 else ("columns", "share", "they hold")
+    raise AnnotationError(
+        f"{who} {quoted(strangers)} of {cells.file} {share} no label with the other columns: {hold} {held}",
+        "one column per annotator, and no others",
+        "remove the columns that hold no labels, or write a row per vote: image, annotator, label",
+    )
+
+
+def _strangers(wide: pd.DataFrame) -> list[str]:
+    """The columns beside the largest group that shares words; all of them where each is alone with its words."""
+    groups, n_votes = _by_shared_words(wide), wide["annotator"].value_counts()
+    if len(groups) < 2:
+        return []
+    # of two as large the one with more votes, then the first of the file
+    groups.sort(key=lambda group: (len(group), sum(n_votes[name] for name in group)), reverse=True)
+    suspects = groups if len(groups[0]) == 1 else groups[1:]
+    return [name for group in suspects for name in group if n_votes[name] >= ENOUGH]
+
+
+def _by_shared_words(wide: pd.DataFrame) -> list[list[str]]:
+    """The columns in groups that share words, directly or through others: two of sizes vouch only for each other."""
+    column, names = pd.factorize(wide["annotator"])
+    word, words = pd.factorize(wide["label"])
+    n = len(names) + len(words)
+    said = sparse.coo_array((np.ones(len(wide), dtype=bool), (column, len(names) + word)), (n, n))
+    group = connected_components(said, directed=False)[1][: len(names)]
+    return [list(names[group == number]) for number in pd.unique(group)]
 
 
 def _match(images: pd.Series, sources: pd.DataFrame, folder: Path) -> pd.Series:

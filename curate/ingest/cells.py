@@ -35,6 +35,7 @@ class Cells:
     problems : rows that could not be read, as a table ROW_PROBLEMS
     not_text : columns that hold no plain values, and what they hold instead
     error : what to raise where the file as a whole is no use
+    nested : by column, the rows that hold a list or an object, and which; null in `table`
     """
 
     file: str
@@ -42,6 +43,7 @@ class Cells:
     problems: pd.DataFrame
     error: type[CurateError]
     not_text: dict[str, str] = field(default_factory=dict)
+    nested: dict[str, dict[int, str]] = field(default_factory=dict)
 
     def column_of(self, role: str) -> str | None:
         """The column that plays `role` (a key of SYNONYMS): of that name, or the one known synonym, or None."""

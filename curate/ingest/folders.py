@@ -17,6 +17,7 @@ from curate.errors import SourceError
 from curate.ingest.formats import SUFFIXES as TABLES
 from curate.ingest.manifest import SPLIT_NAMES
 from curate.ingest.problems import problem_table
+from curate.workspace import read_json
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 CLUTTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})  # what systems leave behind, like hidden files
@@ -41,20 +42,24 @@ class Findings:
             self.others.append((path, f"is no image by its suffix '{suffix}'" if suffix else "has no suffix"))
 
 
-def read_folder(root: Path) -> tuple[str, pd.DataFrame, pd.DataFrame]:
+def read_folder(root: Path, *, own: Path | None = None) -> tuple[str, pd.DataFrame, pd.DataFrame]:
     """Read a folder of images.
+
+    Parameters
+    ----------
+    own : the workspace that this is read for, which is passed over without a word; any other is a problem
 
     Returns
     -------
     layout : 'class folders', 'split and class folders' or 'flat folder'
     sources : table SOURCES; images in no class folder have no label
-    problems : table ROW_PROBLEMS: each file that is not an image by its suffix, each unreadable folder
+    problems : table ROW_PROBLEMS: each file that is not an image by its suffix, each unreadable folder or workspace
 
     Raises
     ------
     SourceError : no images, or a layout that can't be told
     """
-    found = _walk(root)
+    found = _walk(root, own)
     if not found.images:
         raise SourceError(
             f"{root} holds no images ({len(found.others):,} other files)",
@@ -115,7 +120,7 @@ def _layout(images: list[str], root: Path) -> str:
     return "class folders"
 
 
-def _walk(root: Path) -> Findings:
+def _walk(root: Path, own: Path | None) -> Findings:
     """Find every file below `root`; real folders are read before links to folders, so theirs is the name."""
     found, folders = Findings(), [""]
     links: list[str] = []
@@ -128,6 +133,10 @@ def _walk(root: Path) -> Findings:
                 found.others.append((folder, "is a link to a folder that was read already"))
                 continue
             seen.add((identity.st_dev, identity.st_ino))
+            if _is_workspace(root / folder):
+                if own is None or not os.path.samefile(root / folder, own):
+                    found.others.append((folder, "is a workspace of curate"))
+                continue
             entries = _entries(root / folder)
         except OSError as fault:
             if not folder:
@@ -140,11 +149,19 @@ def _walk(root: Path) -> Findings:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """The entries of one folder by name, less hidden ones and clutter; none of a workspace of ours."""
+    """The entries of one folder by name, less hidden ones and clutter."""
     with os.scandir(folder) as scanned:
         entries = [e for e in scanned if not e.name.startswith(".") and e.name not in CLUTTER]
-    is_workspace = any(entry.name == "workspace.json" for entry in entries)
-    return [] if is_workspace else sorted(entries, key=lambda entry: entry.name)
+    return sorted(entries, key=lambda entry: entry.name)
+
+
+def _is_workspace(folder: Path) -> bool:
+    """Whether a workspace of ours lies there, by what its workspace.json says: other programs write one too."""
+    file = folder / "workspace.json"
+    try:
+        return file.is_file() and isinstance((read_json(file) or {}).get("format"), int)
+    except (OSError, RecursionError):
+        return False
 
 
 def _sort_in(entry: os.DirEntry[str], path: str, found: Findings, folders: list[str], links: list[str]) -> None:

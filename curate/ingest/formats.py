@@ -38,7 +38,7 @@ def read_cells(file: Path, *, error: type[CurateError]) -> Cells:
         cells = read(file, error)
     except OSError as fault:
         raise error(f"can't read {file}: {fault.strerror or fault}") from fault
-    if cells.table.empty:
+    if cells.table.empty and not cells.not_text:
         raise error(f"{file.name} has no row that can be read{first_of(cells.problems)}", "a header, a row per image")
     return cells
 
@@ -68,7 +68,7 @@ def _records(file: Path, error: type[CurateError]) -> tuple[list[str], dict[int,
     text = _decode(file, error)
     try:
         with _cells_of_any_length():
-            records = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text)))
+            records = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(file, text)))
     except csv.Error as fault:
         raise error(f"{file.name} is not a CSV file: {fault}") from fault
     start = next((i for i, record in enumerate(records) if record), None)
@@ -78,8 +78,10 @@ def _records(file: Path, error: type[CurateError]) -> tuple[list[str], dict[int,
     return header, {number: record for number, record in enumerate(records[start + 1 :], 1) if record}
 
 
-def _delimiter(text: str) -> str:
-    """The one of comma, semicolon and tab that is most frequent in the first line."""
+def _delimiter(file: Path, text: str) -> str:
+    """A tab where the name says so, else the one of comma, semicolon and tab that is most frequent in the header."""
+    if file.suffix.lower() == ".tsv":
+        return "\t"
     line = text.lstrip("\r\n").split("\n", 1)[0]
     return max(",;\t", key=line.count)
 
@@ -113,24 +115,32 @@ def _decode(file: Path, error: type[CurateError]) -> str:
 def _read_jsonl(file: Path, error: type[CurateError]) -> Cells:
     records: list[dict[str, str | None]] = []
     numbers, faults = [], []
+    nested: dict[str, dict[int, str]] = {}
     for number, line in enumerate(_decode(file, error).split("\n"), 1):
         if not line.strip():
             continue
         try:
-            records.append(_record(line))
-            numbers.append(number)
+            record = _record(line)
         except ValueError as fault:
             faults.append((number, str(fault)))
+            continue
+        records.append({name: _as_text(value) for name, value in record.items()})
+        numbers.append(number)
+        for name, value in record.items():
+            if isinstance(value, (list, dict)):
+                nested.setdefault(name, {})[number] = type(value).__name__
     if not records and not faults:
         raise error(f"{file.name} is empty", "one JSON object per line")
     names = dict.fromkeys(name for record in records for name in record)
     columns = {name: text_column([record.get(name) for record in records]) for name in names}
+    odd = {name: "lists or objects" for name in nested if columns[name].isna().all()}
+    plain = {name: column for name, column in columns.items() if name not in odd}
     problems = problem_table(file.name, [n for n, _ in faults], [None] * len(faults), [why for _, why in faults])
-    return Cells(file.name, _numbered(columns, numbers), problems, error)
+    return Cells(file.name, _numbered(plain, numbers), problems, error, odd, nested)
 
 
-def _record(line: str) -> dict[str, str | None]:
-    """One JSON object as text by column. Raises ValueError with the reason."""
+def _record(line: str) -> dict[str, Any]:
+    """One JSON object. Raises ValueError with the reason."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as fault:
@@ -139,7 +149,7 @@ def _record(line: str) -> dict[str, str | None]:
         raise ValueError("is not a JSON object")
     if "\\u" in line:
         _refuse_half_characters(record)
-    return {name.strip(): _as_text(name, value) for name, value in record.items() if name.strip()}
+    return {name.strip(): value for name, value in record.items() if name.strip()}
 
 
 def _refuse_half_characters(record: dict[str, Any]) -> None:
@@ -150,12 +160,11 @@ def _refuse_half_characters(record: dict[str, Any]) -> None:
         raise ValueError("holds half of a UTF-16 character pair") from None
 
 
-def _as_text(name: str, value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
+def _as_text(value: object) -> str | None:
+    """A plain value as text; null for a list or an object, which is no fault in a column that nobody needs."""
     if isinstance(value, (bool, int, float)):
         return None if value != value else json.dumps(value)  # NaN is an empty cell
-    raise ValueError(f"holds a {type(value).__name__} in '{name}' where text is expected")
+    return value if isinstance(value, str) else None
 
 
 # ---- Parquet ---------------------------------------------------------------------------------

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import posixpath
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ import pandas as pd
 from curate.errors import SourceError
 from curate.ingest.cells import LONGEST_NAME, LONGEST_PATH, Cells, text_column
 from curate.ingest.formats import read_cells
-from curate.ingest.problems import Rows, first_of, join_problems
+from curate.ingest.problems import Rows, first_of, join_problems, problem_table
 from curate.schema import SPLITS
 
 SPLIT_NAMES = {
@@ -40,8 +43,8 @@ def read_manifest(file: Path, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     ------
     SourceError : no column `image`, a column that can't be told, or not one usable row
     """
-    cells = read_cells(file, error=SourceError)
-    rows = Rows(cells.file, pick(cells, ["image", *STATED]))
+    cells = pick(read_cells(file, error=SourceError), ["image", *STATED])
+    rows = Rows(cells.file, cells.table)
     rows.table["sample_id"] = place(rows, root)
     check_names(rows, STATED)
     rows.table["split"] = _known_splits(rows)
@@ -59,7 +62,7 @@ def read_manifest(file: Path, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return sources.sort_values("sample_id", ignore_index=True), problems
 
 
-def pick(cells: Cells, roles: list[str]) -> pd.DataFrame:
+def pick(cells: Cells, roles: list[str]) -> Cells:
     """One column per role, under the role's name; a role that no column plays is null throughout."""
     columns = {role: cells.column_of(role) for role in roles}
     if columns["image"] is None:
@@ -68,6 +71,7 @@ def pick(cells: Cells, roles: list[str]) -> pd.DataFrame:
             "a column 'image' with paths of images, and any of " + ", ".join(STATED),
             "rename the column that holds the paths to 'image'",
         )
+    cells = without_nested(cells, columns.values())
     table = cells.table
     # only the path is kept to the letter: a file's name may end in a space, a label's may not
     nothing = text_column([None] * len(table), table.index)
@@ -75,7 +79,17 @@ def pick(cells: Cells, roles: list[str]) -> pd.DataFrame:
         role: nothing if column is None else table[column] if role == "image" else trimmed(table[column])
         for role, column in columns.items()
     }
-    return pd.DataFrame(picked, index=table.index)
+    return replace(cells, table=pd.DataFrame(picked, index=table.index))
+
+
+def without_nested(cells: Cells, columns: Iterable[str | None]) -> Cells:
+    """Less the rows that hold a list or an object in one of these columns; they become problems."""
+    nested = [(column, *cell) for column in columns if column for cell in cells.nested.get(column, {}).items()]
+    rows = [row for _, row, _ in nested]
+    reasons = [f"holds a {kind} in '{column}' where text is expected" for column, _, kind in nested]
+    problems = problem_table(cells.file, rows, [None] * len(rows), reasons)
+    is_plain = ~cells.table.index.isin(rows)
+    return replace(cells, table=cells.table[is_plain], problems=join_problems(cells.problems, problems))
 
 
 def trimmed(cells: pd.Series) -> pd.Series:
@@ -91,7 +105,13 @@ def place(rows: Rows, root: Path) -> pd.Series:
     rows.refuse(cells.str.contains("\0", regex=False, na=False), "holds a NUL character")
     rows.refuse(cells.str.contains("://", regex=False, na=False), "is a web address; curate reads files")
     sound = zip(cells.to_numpy(object), rows.is_good, strict=True)
-    placed = [relative_to(cell, root) if is_good else None for cell, is_good in sound]
+    real_root = os.path.realpath(root)
+
+    @functools.cache  # each folder is resolved once
+    def inside(path: str) -> str | None:
+        return _within(posixpath.relpath(os.path.realpath(path), real_root))
+
+    placed = [relative_to(cell, root, inside) if is_good else None for cell, is_good in sound]
     ids = text_column(placed, cells.index)
     rows.refuse(ids.isna(), f"lies outside {root}")
     rows.refuse(ids.eq("."), "names a folder")
@@ -99,12 +119,27 @@ def place(rows: Rows, root: Path) -> pd.Series:
     return ids
 
 
-def relative_to(cell: str, root: Path) -> str | None:
-    """`cell` as a normal path relative to `root` (absolute cells too), or None where it climbs out."""
-    if cell.startswith("/"):
-        cell = posixpath.relpath(cell, root)
-    cell = posixpath.normpath(cell)
-    return None if cell == ".." or cell.startswith("../") else cell
+def relative_to(cell: str, root: Path, inside: Callable[[str], str | None]) -> str | None:
+    """`cell` as a normal path relative to `root` (absolute cells too), or None where it climbs out.
+
+    An absolute cell may know the root by another name, where one of the two was reached through a link: so the
+    first of the cell's folders that lies in the root by its real path counts too; `inside` tells where it lies.
+    """
+    if not cell.startswith("/"):
+        return _within(cell)
+    if within := _within(posixpath.relpath(cell, root)):
+        return within
+    parts = posixpath.normpath(cell).split("/")
+    for n in range(1, len(parts) + 1):
+        if place := inside("/".join(parts[:n]) or "/"):
+            return posixpath.normpath(posixpath.join(place, *parts[n:]))
+    return None
+
+
+def _within(path: str) -> str | None:
+    """A relative path in its normal form, or None where it climbs out."""
+    path = posixpath.normpath(path)
+    return None if path == ".." or path.startswith("../") else path
 
 
 def check_names(rows: Rows, columns: list[str]) -> None:
@@ -134,12 +169,15 @@ def _leads_out(ids: pd.Series, root: Path) -> np.ndarray:
 
 
 def _known_splits(rows: Rows) -> pd.Series:
-    """The split of each row as train, val or test; a row of any other split is refused.
+    """The split of each row as train, val or test; an image that any row puts into another split is refused.
 
-    It is not kept without a split: it may be held out, and must not end up in training.
+    It is not kept without a split, nor with that of its other rows: it may be held out, and must not end up
+    in training.
     """
-    said = rows.table["split"]
+    said, image = rows.table["split"], rows.table["sample_id"]
     known = text_column(said.str.casefold().map(SPLIT_NAMES).tolist(), said.index)
-    shown = said.fillna("").str.slice(0, 40)
-    rows.refuse(said.notna() & known.isna(), "is of split '" + shown + "', which is none of " + ", ".join(SPLITS))
+    is_unknown = said.notna() & known.isna()
+    shown, none_of = said.fillna("").str.slice(0, 40), "which is none of " + ", ".join(SPLITS)
+    rows.refuse(is_unknown, "is of split '" + shown + "', " + none_of)
+    rows.refuse(image.isin(image[is_unknown].dropna()), f"is of an image that another row puts into a split {none_of}")
     return known

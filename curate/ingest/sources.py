@@ -38,7 +38,7 @@ class Source:
     problems: pd.DataFrame
 
 
-def read_source(source: Path, *, image_root: Path | None = None) -> Source:
+def read_source(source: Path, *, image_root: Path | None = None, own: Path | None = None) -> Source:
     """Read a folder of images, or a manifest with a column `image` and any of `label, split, group`.
 
     Parameters
@@ -46,6 +46,7 @@ def read_source(source: Path, *, image_root: Path | None = None) -> Source:
     source : a folder (root/<class>/img, root/{train,val,test}/<class>/img, or images without classes),
         or a CSV, TSV, Parquet or JSONL file
     image_root : the folder that a manifest's paths are relative to; the manifest's own if not given
+    own : the workspace that this is read for; where it lies in the folder it is passed over without a word
 
     Raises
     ------
@@ -55,7 +56,7 @@ def read_source(source: Path, *, image_root: Path | None = None) -> Source:
     if source.is_dir():
         if image_root is not None:
             raise SourceError(f"{source} is a folder, and an image root was given", "an image root with a manifest")
-        layout, sources, problems = read_folder(source)
+        layout, sources, problems = read_folder(source, own=own)
         return Source(source, layout, sources, problems)
     if not source.exists():
         raise SourceError(f"there is no file or folder {source}", "a folder of images or a manifest")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def read_labels(
     from curate.ingest.sources import join_annotations, join_problems, read_annotations, read_source
 
     started = time.perf_counter()
-    given = read_source(source, image_root=image_root)
+    given = read_source(source, image_root=image_root, own=workspace.root)
     files = [file for file in (source, *annotations) if file.is_file()]
     said = {
         "source": str(given.root),
@@ -154,9 +155,17 @@ def report_conflicts(workspace: Workspace, options: AnnotationOptions) -> tuple[
     if not queue["arbiter"].isna().any():
         return agreement, None
     # a file that somebody has begun to fill in is theirs: the new queue goes beside it
-    name = ARBITRATION if _is_untouched(workspace, ARBITRATION) else ARBITRATION.replace(".csv", "-new.csv")
+    name = next(name for name in _queue_names() if _is_untouched(workspace, name))
     workspace.write(name, queue, inputs=["annotations", "consensus"], parameters=asdict(options))
     return agreement, workspace.file_of(name)
+
+
+def _queue_names() -> Iterator[str]:
+    """arbitration.csv, arbitration-new.csv, arbitration-new-2.csv, and so on."""
+    yield ARBITRATION
+    beside = ARBITRATION.removesuffix(".csv") + "-new"
+    yield f"{beside}.csv"
+    yield from (f"{beside}-{number}.csv" for number in itertools.count(2))
 
 
 def _is_untouched(workspace: Workspace, name: str) -> bool:

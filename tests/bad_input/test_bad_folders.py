@@ -176,3 +176,11 @@ def test_images_without_labels_are_examined_too(tmp_path):
     assert "not run: label (no labels)" in said and "exact duplicate" in said
     flagged = pd.read_parquet(tmp_path / "ws/issues/exact_duplicate.parquet").query("is_exact_duplicate_issue")
     assert sorted(flagged["sample_id"]) == ["0.png", "5.png"]
+
+
+def test_nothing_is_said_of_the_workspace_that_lies_among_the_images(tmp_path):
+    root = class_folders(tmp_path / "images", {"cat": 2, "dog": 2})
+    for _ in range(2):
+        done("ingest", root, "-w", root / "ws")
+    assert pd.read_parquet(root / "ws/tables/row_problems.parquet").empty
+    assert "stale" not in done("status", "-w", root / "ws")

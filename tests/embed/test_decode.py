@@ -108,6 +108,14 @@ def test_sixteen_bits_are_scaled_by_their_full_range(format: str) -> None:
     assert found.rgb[0, :, 0].tolist() == [0, 0, 1, 1, 128, 255]
 
 
+def test_the_transparent_level_of_sixteen_bits_is_white_and_the_others_keep_their_scale() -> None:
+    levels = np.array([[0, 257, 258, 32768, 65535]], dtype=np.uint16)
+    data = encoded(Image.fromarray(levels), "PNG")
+    place = data.index(b"IDAT") - 4
+    data = data[:place] + png_chunk(b"tRNS", struct.pack(">H", 257)) + data[place:]
+    assert decode(data).rgb[0, :, 0].tolist() == [0, 255, 1, 128, 255]
+
+
 def test_floats_are_scaled_from_their_minimum_to_their_maximum() -> None:
     values = np.array([[-1.0, 0.0, 3.0]], dtype=np.float32)
     assert decode(encoded(Image.fromarray(values), "TIFF")).rgb[0, :, 0].tolist() == [0, 64, 255]
@@ -189,6 +197,16 @@ def test_bytes_after_the_end_of_a_jpeg_are_no_fault() -> None:
     assert status_of(sample("jpeg") + bytes(100_000)) == "ok"
 
 
+def test_fill_bytes_before_the_markers_of_a_jpeg_are_no_fault() -> None:
+    data, at, filled = sample("jpeg"), 2, b"\xff\xd8"
+    while data[at + 1] != 0xDA:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        filled, at = filled + b"\xff\xff" + data[at:end], end
+    filled += b"\xff" + data[at:]
+    np.testing.assert_array_equal(decode(filled).rgb, decode(data).rgb)
+    assert status_of(filled[:-2]) == "truncated"
+
+
 def test_a_thumbnail_inside_a_truncated_jpeg_does_not_hide_the_cut() -> None:
     exif = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0" + encoded(picture(1), "JPEG")
     data = encoded(picture(width=320, height=240), "JPEG", exif=exif)
@@ -209,6 +227,10 @@ def test_a_damaged_middle_is_corrupt() -> None:
     assert status_of(bytes(data)) == "corrupt"
 
 
+def png_chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
 def png_header(width: int, height: int) -> bytes:
     """A PNG of this size whose pixels are a few bytes: a decompression bomb."""
     chunks = (
@@ -216,8 +238,7 @@ def png_header(width: int, height: int) -> bytes:
         (b"IDAT", zlib.compress(b"")),
         (b"IEND", b""),
     )
-    body = b"".join(struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in chunks)
-    return b"\x89PNG\r\n\x1a\n" + body
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
 
 
 def test_a_decompression_bomb_is_refused_unopened() -> None:

@@ -98,6 +98,43 @@ def test_a_wide_column_that_shares_no_label_with_any_other_is_refused(write, sou
         read_annotations(file, sources(*(f"{i}.jpg" for i in range(30))))
 
 
+def wide_of_thirty(**columns):
+    """A wide file of 30 images; each column's words are told by the number of the image."""
+    lines = [",".join([f"{i}.jpg", *(words(i) for words in columns.values())]) for i in range(30)]
+    return "\n".join([",".join(["image", *columns]), *lines])
+
+
+def test_wide_columns_that_share_words_only_with_each_other_are_refused(write, sources):
+    ann, bob, size = lambda i: "xy"[i % 2], lambda i: "yx"[i % 3 > 0], lambda i: "48"
+    file = write("v.csv", wide_of_thirty(ann=ann, bob=bob, width=size, height=size))
+    match = "columns 'width', 'height' of v.csv share no label with the other columns: they hold '48'"
+    with pytest.raises(AnnotationError, match=match):
+        read_annotations(file, sources(*(f"{i}.jpg" for i in range(30))))
+    file = write("v.csv", wide_of_thirty(width=size, height=size, notes="note {}".format, ann=ann, eve=ann, bob=bob))
+    with pytest.raises(AnnotationError, match="'width', 'height', 'notes' .* '48', 'note 0', 'note 1' …"):
+        read_annotations(file, sources(*(f"{i}.jpg" for i in range(30))))
+
+
+def test_wide_columns_that_share_words_through_others_are_annotators(write, sources):
+    chain = {name: lambda i, two=two: two[i % 2] for name, two in {"ann": "ab", "bob": "bc", "eve": "cd"}.items()}
+    found, _ = read_annotations(write("v.csv", wide_of_thirty(**chain)), sources(*(f"{i}.jpg" for i in range(30))))
+    assert found["annotator"].value_counts().to_dict() == {"ann": 30, "bob": 30, "eve": 30}
+
+
+def test_a_wide_file_of_jsonl_may_hold_lists_that_are_no_votes(write, sources):
+    lines = [
+        '{"image": "1.jpg", "ann": "cat", "bob": "cat", "objects": {"bbox": [1]}}',
+        '{"image": "2.jpg", "ann": ["cat"], "bob": "dog"}',
+        '{"image": ["3.jpg"], "ann": "cat", "bob": "dog"}',
+    ]
+    found, problems = read_annotations(write("v.jsonl", "\n".join(lines)), sources("1.jpg", "2.jpg", "3.jpg"))
+    assert votes(found) == ["1.jpg ann cat", "1.jpg bob cat"]
+    assert reasons(problems) == {
+        2: "holds a list in 'ann' where text is expected",
+        3: "holds a list in 'image' where text is expected",
+    }
+
+
 def test_an_annotator_named_like_a_column_is_refused(write, sources):
     text = "image,annotator,label\n1.jpg,suggested,cat\n1.jpg,ann,cat\n"
     found, problems = read_annotations(write("v.csv", text), sources("1.jpg"))

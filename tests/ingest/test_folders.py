@@ -8,6 +8,7 @@ from curate.errors import SourceError
 from curate.ingest.folders import read_folder
 from curate.ingest.sources import read_source
 from curate.schema import validate
+from curate.workspace import Workspace
 
 
 def rows(source):
@@ -94,9 +95,23 @@ def test_other_files_are_listed_with_a_reason_and_hidden_ones_are_not(plant):
     assert source.problems["row"].tolist() == [1, 2, 3]
 
 
-def test_a_workspace_inside_the_folder_is_left_alone(plant):
-    source = read_source(plant("cat/1.jpg", "dog/1.jpg", "ws/workspace.json", "ws/thumbs/2.jpg"))
-    assert len(source.sources) == 2 and source.problems.empty
+def test_a_workspace_inside_the_folder_is_left_alone_and_listed_unless_it_is_ones_own(plant):
+    root = plant("cat/1.jpg", "dog/1.jpg", "ws/thumbs/2.jpg")
+    Workspace.create(root / "other").path("3.jpg").touch()
+    (root / "ws" / "workspace.json").write_bytes((root / "other" / "workspace.json").read_bytes())
+    source = read_source(root, own=root / "ws")
+    assert source.sources["sample_id"].tolist() == ["cat/1.jpg", "dog/1.jpg"]
+    assert reasons(source) == {"other": "is a workspace of curate"}
+    assert set(reasons(read_source(root))) == {"other", "ws"}
+
+
+@pytest.mark.parametrize("content", ['{"version": 2, "projects": {}}', '{"format": "png"}', "[1]", "", "[" * 100_000])
+def test_a_class_with_the_workspace_of_another_program_is_a_class(plant, content):
+    root = plant("cat/1.jpg", "dog/1.jpg", "dog/workspace.json")
+    (root / "dog" / "workspace.json").write_text(content)
+    source = read_source(root)
+    assert source.sources["sample_id"].tolist() == ["cat/1.jpg", "dog/1.jpg"]
+    assert reasons(source) == {"dog/workspace.json": "is no image by its suffix '.json'"}
 
 
 def test_names_that_differ_in_case_or_normalisation_are_different_samples(plant):

@@ -46,6 +46,31 @@ def test_two_synonyms_are_an_error_that_names_both(write, header):
         read_source(write("m.csv", f"{header}\n" + "x," * header.count(",") + "x\n"))
 
 
+def test_lists_and_objects_of_jsonl_matter_only_in_columns_that_are_used(write):
+    lines = [
+        '{"file_name": "1.jpg", "objects": {"bbox": [1, 2]}, "note": "x"}',
+        '{"file_name": "2.jpg", "objects": {"bbox": []}, "note": ["y"], "label": "cat"}',
+        '{"file_name": ["3.jpg"], "label": "cat"}',
+        '{"file_name": "4.jpg", "label": {"id": 3}}',
+        '{"file_name": "5.jpg", "label": null, "split": ["test"]}',
+        '{"file_name": "6.jpg", "split": "train"}',
+    ]
+    source = read_source(write("m.jsonl", "\n".join(lines)))
+    assert column(source, "sample_id") == ["1.jpg", "2.jpg", "6.jpg"]
+    assert reasons(source) == {
+        3: "holds a list in 'file_name' where text is expected",
+        4: "holds a dict in 'label' where text is expected",
+        5: "holds a list in 'split' where text is expected",
+    }
+
+
+def test_a_column_of_lists_alone_is_an_error_where_it_is_used(write):
+    with pytest.raises(SourceError, match="column 'label' of m.jsonl holds lists or objects"):
+        read_source(write("m.jsonl", '{"image": "1.jpg", "label": ["cat"]}\n{"image": "2.jpg"}\n'))
+    with pytest.raises(SourceError, match="column 'image' of m.jsonl holds lists or objects"):
+        read_source(write("m.jsonl", '{"image": ["1.jpg"]}\n'))
+
+
 def test_the_exact_name_wins_over_synonyms(write):
     source = read_source(write("m.csv", "path,image,class,label\nx.jpg,a.jpg,no,yes\n"))
     assert column(source, "sample_id") == ["a.jpg"] and column(source, "label") == ["yes"]
@@ -84,6 +109,31 @@ def test_a_root_that_is_itself_a_link_is_no_way_out(write, tmp_path):
     assert column(read_source(tmp_path / "alias" / "m.csv"), "sample_id") == ["1.jpg"]
 
 
+@pytest.mark.parametrize(("reached_by", "named_by"), [("alias", "data"), ("data", "alias"), ("alias", "other")])
+def test_absolute_paths_may_name_the_root_otherwise_than_it_was_reached(write, tmp_path, reached_by, named_by):
+    cells = ["sub/1.jpg", "link/1.jpg", "gone/2.jpg", "../data/3.jpg", "../up.jpg", "leaf.jpg", "linked/x.jpg", ""]
+    write("m.csv", "image\n" + "".join(f"{tmp_path}/{named_by}/{cell}\n" for cell in cells) + f"{tmp_path}/up.jpg\n")
+    for name in ("alias", "other"):
+        (tmp_path / name).symlink_to("data")
+    (tmp_path / "up").mkdir()
+    (tmp_path / "data" / "sub").mkdir()
+    (tmp_path / "data" / "link").symlink_to("sub")
+    (tmp_path / "data" / "leaf.jpg").symlink_to(tmp_path / "up.jpg")
+    (tmp_path / "data" / "linked").symlink_to(tmp_path / "up")
+    root = tmp_path / reached_by
+    source = read_source(root / "m.csv")
+    assert column(source, "sample_id") == ["3.jpg", "gone/2.jpg", "link/1.jpg", "sub/1.jpg"]
+    assert source.sources["path"].str.startswith(f"{root}/").all()
+    outside, link = f"lies outside {root}", f"is reached through a link that leads outside {root}"
+    assert reasons(source) == {5: outside, 6: link, 7: link, 8: "names a folder", 9: outside}
+
+
+def test_an_absolute_path_through_a_link_into_the_root_is_fine(write, tmp_path):
+    write("sub/1.jpg", "")
+    (tmp_path / "elsewhere").symlink_to("data/sub")
+    assert column(read_source(write("m.csv", f"image\n{tmp_path}/elsewhere/1.jpg\n")), "sample_id") == ["sub/1.jpg"]
+
+
 def test_an_image_root_changes_what_paths_are_relative_to(write, plant):
     root = plant("images/1.jpg")
     file = write("m.csv", "image\n1.jpg\n")
@@ -119,6 +169,16 @@ def test_a_split_of_unknown_name_keeps_its_row_out_of_training(write):
     source = read_source(write("m.csv", "image,split\n1.jpg,train\n2.jpg,holdout\n3.jpg,\n"))
     assert reasons(source) == {2: "is of split 'holdout', which is none of train, val, test"}
     assert column(source, "split") == ["train", None]
+
+
+def test_an_image_that_one_row_puts_into_an_unknown_split_is_not_used_by_the_others(write):
+    lines = ["1.jpg,cat,train", "2.jpg,cat,train", "./1.jpg,cat,holdout", "1.jpg,cat,"]
+    unknown = "is of split 'holdout', which is none of train, val, test"
+    other = "is of an image that another row puts into a split which is none of train, val, test"
+    for some in (lines, lines[::-1]):
+        source = read_source(write("m.csv", "image,label,split\n" + "\n".join(some)))
+        assert column(source, "sample_id") == ["2.jpg"]
+        assert source.problems["reason"].tolist() == [other, unknown, other]
 
 
 def test_repeated_rows_become_one_and_fill_each_others_gaps(write):
