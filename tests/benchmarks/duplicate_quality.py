@@ -13,26 +13,22 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import json
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from bench import CIFAR, PHOTOS, embed, pixels, read_images
 from photo_copies import COPIES
 from PIL import Image
 
-from curate.config import EmbedOptions
-from curate.embed.embedder import load_embedder
 from curate.embed.look import THUMB, resized
 from curate.find.near_duplicate import duplicate_pairs
 from curate.find.neighbors import Neighbors, nearest
 
-BENCH = Path(__file__).parents[3] / "shared" / "bench"
 BUDGETS = (300, 1000, 3000)
 NEIGHBORS = 50
 IMAGEDEDUP = """
@@ -67,13 +63,11 @@ def main() -> None:
 
 
 def near_table(sizes: list[int], peers: str | None) -> pd.DataFrame:
-    folder = BENCH / "cifar10n-dev"
-    samples = pd.read_csv(folder / "samples.csv").rename(columns={"image": "sample_id"})
-    truth = pd.read_csv(folder / "truth_near_duplicates.csv").query("between == 'test-train' and judgment == 'near'")
+    samples = pd.read_csv(CIFAR / "samples.csv").rename(columns={"image": "sample_id"})
+    truth = pd.read_csv(CIFAR / "truth_near_duplicates.csv").query("between == 'test-train' and judgment == 'near'")
     wanted = {frozenset(pair) for pair in zip(truth["image_a"], truth["image_b"], strict=True)}
-    with tarfile.open(folder / "images.tar") as archive:
-        files = {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}
-    pictures = [np.array(Image.open(io.BytesIO(files[name])).convert("RGB")) for name in samples["sample_id"]]
+    files = read_images(CIFAR / "images.tar")
+    pictures = [pixels(files[name]) for name in samples["sample_id"]]
     samples["sha256"] = [hashlib.sha256(files[name]).hexdigest() for name in samples["sample_id"]]
     rows = {}
     for size in sizes:
@@ -130,15 +124,6 @@ def recalls(pairs: pd.DataFrame, wanted: set[frozenset[str]]) -> list[float]:
     across = pairs[pairs["between"] == "test-train"]
     found = [frozenset(pair) in wanted for pair in zip(across["sample_id_a"], across["sample_id_b"], strict=True)]
     return [sum(found[:budget]) / len(wanted) for budget in BUDGETS]
-
-
-def embed(pictures: list[np.ndarray], size: int) -> np.ndarray:
-    embedder = load_embedder(EmbedOptions(image_size=size), [])
-    parts = [
-        embedder.embed(np.stack([resized(picture, size) for picture in pictures[start : start + 64]]))
-        for start in range(0, len(pictures), 64)
-    ]
-    return np.concatenate(parts).astype(np.float16)
 
 
 # ---- copies that users meet ------------------------------------------------------------------------
@@ -215,11 +200,7 @@ def recall_by_kind(pairs: pd.DataFrame, n_photos: int) -> pd.Series:
 
 
 def read_photos() -> list[Image.Image]:
-    with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(BENCH / "photos-256.tar") as archive:
-            archive.extractall(folder, filter="data")
-        files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-        return [Image.open(path).convert("RGB") for path in files]
+    return [Image.fromarray(pixels(data)) for data in read_images(PHOTOS).values()]
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ people by each. A quarter to half an hour for each on two cores without a GPU; w
 from __future__ import annotations
 
 import argparse
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import label_quality
 import numpy as np
 import pandas as pd
+from bench import CIFAR, read_people, unpack
 
 from curate.config import FindOptions, TrainOptions
 from curate.find.label import find_label
@@ -49,12 +49,9 @@ def main() -> None:
 
 def bench(out: Path) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     """What three people said of the training images, their (n,) true labels and (n, d) embeddings; and the files."""
-    samples, embeddings = label_quality.embedded(label_quality.BENCH, out)
-    votes = pd.read_csv(label_quality.BENCH / "annotations.csv")
-    people = votes.pivot(index="image", columns="annotator", values="label")
+    (samples, embeddings), people = label_quality.embedded(CIFAR, out), read_people()
     train = samples["image"].isin(people.index).to_numpy()
-    with tarfile.open(label_quality.BENCH / "images.tar") as archive:
-        archive.extractall(out, filter="data")
+    unpack(CIFAR / "images.tar", out)
     return people.loc[samples["image"][train]], samples["label"].to_numpy(str)[train], embeddings[train]
 
 

@@ -20,15 +20,15 @@ where it takes less than minutes. No clean label is known to anybody.
 from __future__ import annotations
 
 import argparse
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from bench import CIFAR, pixels, read_images, read_people, read_truth
 from label_noise import NAMES, compared, drawn_labels, embedded_fashion, read_fashion, sets, weak_view
-from label_quality import BENCH, embedded, label_sets
+from label_quality import embedded, label_sets
 from PIL import Image
 from sklearn.cluster import KMeans
 
@@ -186,19 +186,18 @@ def thinned(ten: np.ndarray, ratio: int) -> np.ndarray:
 
 def bench(out: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Embeddings, true class numbers, and (n, 3) those that people said, of the training images."""
-    samples, embeddings = embedded(BENCH, out)
+    samples, embeddings = embedded(CIFAR, out)
     train = samples["split"].eq("train").to_numpy()
     names, ten = np.unique(samples["label"].to_numpy(str)[train], return_inverse=True)
-    said = pd.read_csv(BENCH / "annotations.csv").pivot(index="image", columns="annotator", values="label")
-    return embeddings[train], ten, np.searchsorted(names, said.loc[samples["image"][train]].to_numpy(str))
+    said = read_people().loc[samples["image"][train]].to_numpy(str)
+    return embeddings[train], ten, np.searchsorted(names, said)
 
 
 def thumbnails() -> np.ndarray:
     """(n, 192) of the training images at 8 × 8 pixels."""
-    truth = pd.read_csv(BENCH / "truth_labels.csv").sort_values("image")
-    with tarfile.open(BENCH / "images.tar") as archive:
-        opened = [archive.extractfile(name) for name in truth.loc[truth["split"] == "train", "image"]]
-        small = [np.array(Image.open(file).convert("RGB").resize((8, 8))) for file in opened if file]
+    files = read_images(CIFAR / "images.tar")
+    names = read_truth().query("split == 'train'")["image"]
+    small = [np.array(Image.fromarray(pixels(files[name])).resize((8, 8))) for name in names]
     return np.stack(small).reshape(len(small), -1).astype(float)
 
 

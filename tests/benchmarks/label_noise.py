@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from bench import CIFAR, embed
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
-from duplicate_quality import embed
-from label_quality import BENCH, FILTERS, SIZE, cleanlab_recipe, embedded, f1, judged, label_sets, ours, ranked
+from label_quality import FILTERS, SIZE, cleanlab_recipe, embedded, f1, judged, label_sets, ours, ranked
 
 from curate.find.predict import predict
 
@@ -95,7 +95,7 @@ def drawn_labels(views: np.ndarray, truth: np.ndarray, rate: float, rng: np.rand
 
 def sets(fashion: Path, out: Path) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
     """Name → embeddings, truth, and what three people say where they are simulated."""
-    samples, embeddings = embedded(BENCH, out)
+    samples, embeddings = embedded(CIFAR, out)
     train = samples["split"].eq("train").to_numpy()
     found = {"bench": (embeddings[train], samples["label"].to_numpy(str)[train], None)}
     if not fashion.exists():

@@ -10,19 +10,17 @@ Datalab and SelfClean run where `--datalab` and `--selfclean` name a Python that
 from __future__ import annotations
 
 import argparse
-import tarfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from bench import CIFAR, embed, pixels, read_images, read_people, read_truth
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
-from duplicate_quality import embed
 from embedding_peers import datalab, selfclean
 from loop import calibration_error
-from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import cross_val_predict
@@ -31,14 +29,13 @@ from curate.find.label import find_label
 from curate.find.predict import Prediction, predict
 from curate.ingest.annotators import crowdlab, majority
 
-BENCH = Path(__file__).parents[3] / "shared" / "bench" / "cifar10n-dev"
 SIZE = 96  # pixels embedded: what curate chooses for these images
 FILTERS = ("prune_by_class", "prune_by_noise_rate", "both", "confident_learning", "predicted_neq_given")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=BENCH, help="images.tar, annotations.csv, truth_labels.csv")
+    parser.add_argument("--data", type=Path, default=CIFAR, help="images.tar, annotations.csv, truth_labels.csv")
     parser.add_argument("--out", type=Path, default=Path(".bench"), help="keeps the embeddings")
     parser.add_argument("--datalab", help="a Python that has cleanlab[datalab]")
     parser.add_argument("--selfclean", help="a Python that has selfclean; its licence allows no commercial use")
@@ -52,7 +49,7 @@ def tables(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Label errors, and consensus: a row for each set of labels and each way."""
     samples, embeddings = embedded(data, out)
-    people = pd.read_csv(data / "annotations.csv").pivot(index="image", columns="annotator", values="label")
+    people = read_people(data)
     train = samples["image"].isin(people.index).to_numpy()
     people, truth = people.loc[samples["image"][train]], samples["label"].to_numpy(str)
     rows = []
@@ -173,14 +170,12 @@ def timed(work: Any) -> tuple[Any, float]:
 
 def embedded(data: Path, out: Path) -> tuple[pd.DataFrame, np.ndarray]:
     """`image`, `label` (the truth) of the images in the order of their names, and their embeddings, made once."""
-    truth = pd.read_csv(data / "truth_labels.csv").sort_values("image", ignore_index=True)
+    truth = read_truth(data)
     file = out / f"labels-{data.name}-{SIZE}.npy"
     if not file.exists():
         out.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(data / "images.tar") as archive:
-            opened = [archive.extractfile(name) for name in truth["image"]]
-            pictures = [np.array(Image.open(file).convert("RGB")) for file in opened if file]
-        np.save(file, embed(pictures, SIZE))
+        files = read_images(data / "images.tar")
+        np.save(file, embed([pixels(files[name]) for name in truth["image"]], SIZE))
     return truth, np.load(file)
 
 

@@ -10,15 +10,14 @@ import argparse
 import os
 import subprocess
 import sys
-import tarfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from bench import CIFAR, unpack
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-BENCH = Path(__file__).parents[3] / "shared" / "bench" / "cifar10n-dev"
 BUDGETS = (300, 1000, 3000)
 
 
@@ -34,19 +33,18 @@ def main() -> None:
 
 def measured(out: Path, annotators: int, *, retrain: bool = True) -> list[tuple[str, str]]:
     """What was measured, and the figure."""
-    data = unpack(out / "cifar10n-dev")
+    data = unpacked(out / "cifar10n-dev")
     workspace = out / f"ws-{annotators}-{int(time.time())}"
     rows = [*ingest(data, workspace, annotators), *score_labels(data, workspace), *score_pairs(data, workspace)]
     return [*rows, *clean_and_retrain(workspace)] if retrain else rows
 
 
-def unpack(folder: Path) -> Path:
+def unpacked(folder: Path) -> Path:
     """The images and tables of the bench, unpacked once."""
     if not (folder / "images").is_dir():
         folder.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(BENCH / "images.tar") as archive:
-            archive.extractall(folder, filter="data")
-    for table in BENCH.glob("*.csv"):
+        unpack(CIFAR / "images.tar", folder)
+    for table in CIFAR.glob("*.csv"):
         (folder / table.name).write_bytes(table.read_bytes())
     return folder
 

@@ -9,14 +9,13 @@ the 10 and to the 500 nearest of all samples and, where `--selfclean` names a Py
 from __future__ import annotations
 
 import argparse
-import io
-import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from bench import CIFAR, PHOTOS, pixels, read_images, read_truth
 from embedding_peers import selfclean
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_digits
@@ -28,7 +27,6 @@ from curate.embed.look import resized
 from curate.find.neighbors import Neighbors, nearest
 from curate.find.outlier import find_outlier
 
-BENCH = Path(__file__).parents[3] / "shared" / "bench"
 SIZE = 96  # pixels embedded: what curate chooses for these images
 COUNTS = (10, 500)  # neighbours; cleanlab takes 10
 SCORES = ("outlier_score", "typicality_score", "neighbor_score", "isolation_forest_score")
@@ -135,12 +133,8 @@ def embeddings_of_all(out: Path, faces: Path) -> dict[str, np.ndarray]:
 
 
 def bench_pictures() -> tuple[list[np.ndarray], np.ndarray]:
-    folder = BENCH / "cifar10n-dev"
-    truth = pd.read_csv(folder / "truth_labels.csv").set_index("image")["label"]
-    with tarfile.open(folder / "images.tar") as archive:
-        members = sorted((m for m in archive.getmembers() if m.isfile()), key=lambda m: m.name)
-        pictures = [_opened(archive.extractfile(member)) for member in members]  # type: ignore[arg-type]
-    return pictures, truth[[member.name for member in members]].to_numpy(str)
+    files, truth = read_images(CIFAR / "images.tar"), read_truth().set_index("image")["label"]
+    return [pixels(data) for data in files.values()], truth[list(files)].to_numpy(str)
 
 
 def small_grey(faces: Path) -> list[np.ndarray]:
@@ -158,12 +152,10 @@ def _enlarged(small: np.ndarray) -> list[np.ndarray]:
 def crops(side: int = 64) -> list[np.ndarray]:
     """One random crop of each photograph, brought to 32 pixels."""
     random, found = np.random.default_rng(0), []
-    with tarfile.open(BENCH / "photos-256.tar") as archive:
-        for member in sorted((m for m in archive.getmembers() if m.isfile()), key=lambda m: m.name):
-            photo = _opened(archive.extractfile(member))  # type: ignore[arg-type]
-            top, left = (random.integers(0, size - side + 1) for size in photo.shape[:2])
-            piece = Image.fromarray(photo[top : top + side, left : left + side])
-            found.append(np.array(piece.resize((32, 32), Image.Resampling.BICUBIC)))
+    for photo in map(pixels, read_images(PHOTOS).values()):
+        top, left = (random.integers(0, size - side + 1) for size in photo.shape[:2])
+        piece = Image.fromarray(photo[top : top + side, left : left + side])
+        found.append(np.array(piece.resize((32, 32), Image.Resampling.BICUBIC)))
     return found
 
 
@@ -176,10 +168,6 @@ def texts() -> list[np.ndarray]:
             ImageDraw.Draw(page).text((2, 2 + 12 * line), words, fill=tuple(random.integers(0, 80, 3).tolist()))
         found.append(np.array(page.resize((32, 32), Image.Resampling.BICUBIC)))
     return found
-
-
-def _opened(file: io.BufferedReader) -> np.ndarray:
-    return np.array(Image.open(file).convert("RGB"))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -29,12 +28,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from bench import CIFAR, PHOTOS, read_images, read_people, unpack
 from PIL import Image
 
 from curate.review.mongo import find_mongod
 
 ROOT = Path(__file__).parents[2]
-BENCH = ROOT.parent / "shared" / "bench"
 SEQUENCE = ("cleanvision", "imagededup CNN", "FiftyOne Brain")
 NAMES = ("curate", "fastdup", *SEQUENCE)
 SMALL = ("curate", "fastdup", "cleanvision")  # beside small images: the rest of the sequence is for photographs
@@ -148,11 +147,9 @@ def timed(command: list[str], out: Path) -> dict[str, Any]:
 
 def small(out: Path) -> None:
     """The bench images with the labels of one annotator."""
-    with tarfile.open(BENCH / "cifar10n-dev" / "images.tar") as archive:
-        archive.extractall(out, filter="data")
-    said = pd.read_csv(BENCH / "cifar10n-dev" / "annotations.csv").query("annotator == 'annotator_1'")
-    samples = pd.read_csv(BENCH / "cifar10n-dev" / "samples.csv").set_index("image")
-    samples["label"] = samples["label"].fillna(said.set_index("image")["label"])
+    unpack(CIFAR / "images.tar", out)
+    samples = pd.read_csv(CIFAR / "samples.csv").set_index("image")
+    samples["label"] = samples["label"].fillna(read_people()["annotator_1"])
     samples.reset_index().to_csv(out / "samples.csv", index=False)
 
 
@@ -182,8 +179,7 @@ def changed(picture: np.ndarray, other: np.ndarray, rng: np.random.Generator) ->
 
 def photographs(out: Path) -> None:
     """The photographs as they are."""
-    with tarfile.open(BENCH / "photos-256.tar") as archive:
-        archive.extractall(out, filter="data")
+    unpack(PHOTOS, out)
 
 
 def photos(out: Path) -> None:
@@ -204,14 +200,11 @@ def commented(data: bytes, copy: int) -> bytes:
 def tenfold(out: Path, written: Callable[[bytes, int], bytes]) -> None:
     (out / "images").mkdir(parents=True)
     rows = []
-    with tarfile.open(BENCH / "photos-256.tar") as archive:
-        for member in archive:
-            if member.isfile() and (file := archive.extractfile(member)):
-                data = file.read()
-                for copy in range(10):
-                    image = f"images/{Path(member.name).stem}-{copy}.jpg"
-                    (out / image).write_bytes(written(data, copy))
-                    rows.append({"image": image, "label": f"class {len(rows) // 10 % 16}"})
+    for name, data in read_images(PHOTOS).items():
+        for copy in range(10):
+            image = f"images/{Path(name).stem}-{copy}.jpg"
+            (out / image).write_bytes(written(data, copy))
+            rows.append({"image": image, "label": f"class {len(rows) // 10 % 16}"})
     pd.DataFrame(rows).to_csv(out / "samples.csv", index=False)
 
 

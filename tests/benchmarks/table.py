@@ -29,6 +29,7 @@ import peers
 import quality_vs_cleanvision
 import scale
 import skimage
+from bench import CIFAR
 
 # datasets and pyarrow are for Datalab: later ones want another NumPy than fastdup
 PEERS = (
@@ -100,7 +101,7 @@ def peers_python(folder: Path, noncommercial: bool = False) -> str:
 
 def labels(place: SimpleNamespace) -> pd.DataFrame:
     errors, agreed = label_quality.tables(
-        label_quality.BENCH, place.out, datalab_python=place.peers, selfclean_python=place.selfclean
+        CIFAR, place.out, datalab_python=place.peers, selfclean_python=place.selfclean
     )
     found = [
         errors.rename(columns={"labels": "task"}),
