@@ -72,6 +72,10 @@ class WorkspaceBusy(WorkspaceError):
     """Another curate process is writing to this workspace."""
 
 
+class StaleVersion(WorkspaceError):
+    """The images of a version are no longer those that it was made of."""
+
+
 class StageMissing(WorkspaceError):
     """A stage is asked for whose inputs have not been made yet."""
 

@@ -1,0 +1,104 @@
+"""Versions and runs while the source grows and changes: what is compared stays what it was, or is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from command import class_folders, done, picture, refused
+
+QUICK = ("--preset", "quick", "--epochs", "1", "--image-size", "32", "--folds", "2")
+VERDICTS = """sample_id,issue,action,label
+cat/{0},label,relabel,dog
+cat/{1},label,relabel,dog
+cat/{2},label,drop,
+"""
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory) -> Path:
+    """A folder with `images` (15 of each of two classes) and a workspace `ws`: 2 relabelled, 1 dropped in version 1."""
+    root = tmp_path_factory.mktemp("first")
+    class_folders(root / "images", {"cat": 15, "dog": 15})
+    done("ingest", root / "images", "-w", root / "ws")
+    samples = pd.read_parquet(root / "ws/tables/samples.parquet").query("split == 'train' and label == 'cat'")
+    names = [Path(sample_id).name for sample_id in samples["sample_id"]]
+    (root / "verdicts.csv").write_text(VERDICTS.format(*names))
+    done("decide", root / "verdicts.csv", "--reviewer", "ann", "-w", root / "ws")
+    done("apply", "-w", root / "ws")
+    return root
+
+
+@pytest.fixture
+def images(first, tmp_path) -> Path:
+    """The images where they were when they were ingested; put back as they were at the end."""
+    shutil.copytree(first / "images", tmp_path / "kept")
+    yield first / "images"
+    shutil.rmtree(first / "images")
+    shutil.copytree(tmp_path / "kept", first / "images")
+
+
+@pytest.fixture
+def workspace(first, tmp_path) -> Path:
+    return Path(shutil.copytree(first / "ws", tmp_path / "ws"))
+
+
+def told(workspace: Path, *command: object) -> object:
+    return json.loads(done(*command, "--json", "-w", workspace))
+
+
+def changes(workspace: Path, before: int, after: int) -> dict[str, int]:
+    from curate.verbs.apply import diff
+    from curate.workspace import Workspace
+
+    return diff(Workspace(workspace), before, after)["change"].value_counts().to_dict()
+
+
+def grow(images: Path, workspace: Path, count: int = 10) -> None:
+    for number in range(count):
+        picture(images / "dog" / f"new-{number}.png", 5000 + number)
+    done("ingest", images, "-w", workspace)
+
+
+def test_images_ingested_since_a_version_was_made_do_not_count_as_dropped(images, workspace):
+    grow(images, workspace)
+    run = told(workspace, "retrain", *QUICK)
+    assert run["changes"] == {"dropped": 1, "relabelled": 2, "added": 0}
+    assert run["arms"]["control"]["n_train"] == run["arms"]["before"]["n_train"] - 1
+    assert "10 images ingested since version 1 was made have no part: curate apply takes them in." in run["notes"]
+    assert changes(workspace, 0, 1) == {"relabelled": 2, "removed": 1}
+    states = {row["stage"]: row["state"] for row in told(workspace, "status")}
+    assert (states["apply"], states["retrain"]) == ("stale", "stale")
+
+
+def test_the_next_version_takes_them_in_on_both_sides(images, workspace):
+    grow(images, workspace)
+    done("apply", "-w", workspace)
+    assert changes(workspace, 0, 2) == {"relabelled": 2, "removed": 1}
+    assert changes(workspace, 2, 0) == {"relabelled": 2, "added": 1}
+    assert changes(workspace, 1, 2) == {"added": 10}
+    assert changes(workspace, 0, 1) == {"relabelled": 2, "removed": 1}
+
+
+def test_a_version_whose_pictures_were_replaced_is_not_trained_on(images, workspace):
+    for number, file in enumerate(sorted((images / "dog").iterdir())[:3]):
+        picture(file, 7000 + number)
+    done("ingest", images, "-w", workspace)
+    said = refused("retrain", *QUICK, "-w", workspace)
+    assert "3 image(s) have changed since the versions were made, such as dog/000.png" in said and "apply" in said
+    assert not (workspace / "runs").exists()
+    done("apply", "-w", workspace)
+    assert told(workspace, "retrain", *QUICK)["after"] == 2
+
+
+def test_a_version_of_an_earlier_curate_is_refused_and_the_next_apply_makes_another(workspace):
+    facts = workspace / "versions/1/version.json"
+    kept = json.loads(facts.read_text())
+    del kept["digests"]["ingested"]
+    facts.write_text(json.dumps(kept))
+    assert "of an earlier curate" in refused("diff", "0", "1", "-w", workspace)
+    done("apply", "-w", workspace)
+    assert changes(workspace, 0, 2) == {"relabelled": 2, "removed": 1}
