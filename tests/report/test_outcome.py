@@ -15,10 +15,16 @@ from curate.report.pictures import Pictures
 
 
 @pytest.mark.parametrize(
-    ("interval", "answer"), [((0.001, 0.02), "Yes"), ((-0.02, -0.001), "No"), ((-0.01, 0.03), "Can’t tell yet")]
+    ("interval", "p_value", "answer"),
+    [
+        ((0.001, 0.02), 0.01, "Yes"),
+        ((-0.02, -0.001), 0.01, "No"),
+        ((-0.01, 0.03), 0.01, "Can’t tell yet"),
+        ((0.005, 0.04), 0.125, "Can’t tell yet"),  # four images that only the model after gets right
+    ],
 )
-def test_the_verdict_follows_the_interval_not_the_difference(interval: tuple[float, float], answer: str) -> None:
-    assert verdict({"accuracy_interval": interval})["answer"] == answer
+def test_the_answer_wants_the_interval_and_the_test(interval: tuple[float, float], p_value: float, answer: str) -> None:
+    assert verdict({"accuracy_interval": interval, "p_value": p_value})["answer"] == answer
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 10), (7, 10), (10, 10), (1234, 2000)])
