@@ -102,3 +102,18 @@ def test_a_version_of_an_earlier_curate_is_refused_and_the_next_apply_makes_anot
     assert "of an earlier curate" in refused("diff", "0", "1", "-w", workspace)
     done("apply", "-w", workspace)
     assert changes(workspace, 0, 2) == {"relabelled": 2, "removed": 1}
+
+
+def test_the_report_tells_of_the_versions_that_were_judged_not_of_later_ones(workspace):
+    done("retrain", *QUICK, "-w", workspace)
+    assert "has not been judged" not in report(workspace)
+    done("undo", "--last", "1", "--reviewer", "ann", "-w", workspace)
+    done("apply", "-w", workspace)
+    page = report(workspace)
+    assert "Not known of version 2." in page and "Version 0 before, version 1 after." in page
+    assert "From version 0 to version 1, 3 images changed: 2 relabelled, 1 removed." in page
+
+
+def report(workspace: Path) -> str:
+    done("report", "-w", workspace)
+    return (workspace / "reports/report.html").read_text()

@@ -36,6 +36,8 @@ def outcome(facts: ReportFacts, picture: Pictures) -> View | None:
     difference = told["differences"]["after - before"]
     return {
         "verdict": verdict(difference),
+        "compared": facts.compared,
+        "later": _later(facts),
         "difference": {"test": MCNEMAR, **difference},  # runs of an earlier curate don't name the test
         "beside_control": told["differences"].get("after - control"),
         "arms": arms,
@@ -56,6 +58,12 @@ def verdict(difference: Mapping[str, Any]) -> View:
     return dict(zip(("tone", "answer", "sentence"), ANSWERS[word], strict=True))
 
 
+def _later(facts: ReportFacts) -> int | None:
+    """The number of the latest version where that is not the one that was judged."""
+    latest = max((version["version"] for version in facts.versions), default=None)
+    return None if facts.compared is None or latest == facts.compared[1] else latest
+
+
 def wilson(accuracy: float, n: int, *, z: float = 1.96) -> tuple[float, float]:
     """The 95% interval of a share seen among `n` (Wilson 1927); it stays inside [0, 1] and holds for small `n`."""
     middle = (accuracy + z * z / (2 * n)) / (1 + z * z / n)
@@ -73,6 +81,7 @@ def versions(facts: ReportFacts) -> View | None:
     ]
     return {
         "versions": plain_table(pd.DataFrame(rows)) if rows else None,
+        "compared": facts.compared,
         "diff": None if facts.diff is None else _diff(facts.diff),
         "n_changed": 0 if facts.diff is None else int(facts.diff["sample_id"].nunique()),
     }

@@ -147,7 +147,7 @@ def _read(workspace: Workspace, version: int, name: str) -> pd.DataFrame:
     if INGESTED not in version_facts(workspace, version)["digests"]:
         raise WorkspaceError(
             f"version {version} is of an earlier curate, which did not keep what it was made of",
-            do="curate apply makes one that can be compared",
+            do="curate apply, which makes one that can be compared; then curate retrain",
         )
     return pd.read_parquet(workspace.path("versions", str(version), f"{name}.parquet"))
 
