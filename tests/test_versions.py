@@ -117,3 +117,25 @@ def test_the_report_tells_of_the_versions_that_were_judged_not_of_later_ones(wor
 def report(workspace: Path) -> str:
     done("report", "-w", workspace)
     return (workspace / "reports/report.html").read_text()
+
+
+@pytest.mark.parametrize("out", ["clean", "cat/clean", "", "../beside/clean"])
+def test_an_export_among_the_originals_is_refused_before_anything_is_made(images, workspace, out):
+    beside = images.parent / "beside"
+    if not beside.exists():
+        beside.symlink_to(images, target_is_directory=True)
+    done("undo", "--last", "1", "--reviewer", "ann", "-w", workspace)
+    assert "among the originals" in refused("apply", "--export", images / out, "-w", workspace)
+    assert [path.name for path in (workspace / "versions").iterdir() if path.is_dir()] == ["1"]
+    assert sorted(path.name for path in images.iterdir()) == ["cat", "dog"]
+
+
+def test_beside_a_manifest_an_export_is_fine_and_under_its_image_root_it_is_not(images, tmp_path):
+    lines = [f"{label}/{number:03d}.png,{label}" for label in ("cat", "dog") for number in range(10)]
+    (tmp_path / "list.csv").write_text("\n".join(["image,label", *lines]))
+    done("ingest", tmp_path / "list.csv", "--image-root", images, "-w", tmp_path / "rooted")
+    assert "among the originals" in refused("apply", "--export", images / "clean", "-w", tmp_path / "rooted")
+    manifest = shutil.copy(tmp_path / "list.csv", images)
+    done("ingest", manifest, "-w", tmp_path / "bare")
+    done("apply", "--export", images / "clean", "-w", tmp_path / "bare")
+    assert "20 samples" in done("ingest", manifest, "-w", tmp_path / "bare")

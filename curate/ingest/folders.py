@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from curate.apply.export import MARKER
 from curate.errors import SourceError
 from curate.ingest.formats import SUFFIXES as TABLES
 from curate.ingest.manifest import SPLIT_NAMES
@@ -48,7 +49,8 @@ def read_folder(root: Path) -> tuple[str, pd.DataFrame, pd.DataFrame]:
     -------
     layout : 'class folders', 'split and class folders' or 'flat folder'
     sources : table SOURCES; images in no class folder have no label
-    problems : table ROW_PROBLEMS: each file that is not an image by its suffix, each unreadable folder
+    problems : table ROW_PROBLEMS: each file that is not an image by its suffix, each folder that is unreadable
+        or an export of ours, whose pictures would be copies
 
     Raises
     ------
@@ -128,6 +130,9 @@ def _walk(root: Path) -> Findings:
                 found.others.append((folder, "is a link to a folder that was read already"))
                 continue
             seen.add((identity.st_dev, identity.st_ino))
+            if folder and os.path.lexists(root / folder / MARKER):
+                found.others.append((folder, "is an export of curate apply; to use it, name it: curate ingest PATH"))
+                continue
             entries = _entries(root / folder)
         except OSError as fault:
             if not folder:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from curate import __version__
 from curate.config import PolicyOptions
-from curate.errors import StageMissing, WorkspaceError
+from curate.errors import ExportError, StageMissing, WorkspaceError
 from curate.progress import Progress, silent
 from curate.verbs.decide import followed_decisions, ledger_state
 from curate.verbs.issues import found_issues
@@ -59,12 +59,14 @@ def apply(
     Raises
     ------
     PolicyError : the verdicts would empty a class or go beyond its cap
-    ExportError : the export can't be written; the version is made all the same
+    ExportError : the export would lie among the originals; or it can't be written, and the version is made all the same
     """
     from curate.apply.policy import plan
     from curate.apply.version import build
 
     options = options or PolicyOptions()
+    if export_to:
+        _refuse_among_originals(workspace, export_to)
     with workspace.writing():
         samples = workspace.read("samples")
         decisions = followed_decisions(workspace).decisions
@@ -183,6 +185,19 @@ def _is_same(workspace: Workspace, version: int, tables: dict[str, pd.DataFrame]
     with suppress(WorkspaceError):
         return all(tables[name].equals(_read(workspace, version, name)) for name in (INGESTED, "manifest", "rejected"))
     return False
+
+
+def _refuse_among_originals(workspace: Workspace, out: Path) -> None:
+    """Raise where an export would lie in the user's folder of images: the next ingest would take it for a class.
+
+    A manifest without an image root names its images, and may lie in the folder that everything else is in.
+    """
+    made = workspace.sidecar("sources")
+    given = made["parameters"] if made else {"layout": "manifest", "image_root": None}
+    if given["layout"] == "manifest" and given["image_root"] is None:
+        return
+    if out.resolve().is_relative_to(Path(given["source"]).resolve()):
+        raise ExportError(f"{out} lies in {given['source']}, among the originals", "a folder outside", "export elsewhere")
 
 
 def _export(manifest: pd.DataFrame, out: Path | None, how: str, csv: Path | None, progress: Progress) -> list[Path]:

@@ -94,6 +94,15 @@ def test_other_files_are_listed_with_a_reason_and_hidden_ones_are_not(plant):
     assert source.problems["row"].tolist() == [1, 2, 3]
 
 
+def test_an_export_inside_the_folder_is_left_alone_with_a_reason_and_read_by_its_own_name(plant):
+    root = plant("cat/1.jpg", "dog/1.jpg", "clean/train/cat/1.jpg", "clean/test/dog/1.jpg", "clean/.curate-export.json")
+    source = read_source(root)
+    assert source.sources["sample_id"].tolist() == ["cat/1.jpg", "dog/1.jpg"]
+    (problem,) = source.problems.to_dict("records")
+    assert problem["image"] == "clean" and problem["reason"].startswith("is an export of curate apply")
+    assert read_source(root / "clean").layout == "split and class folders"
+
+
 def test_a_workspace_inside_the_folder_is_left_alone(plant):
     source = read_source(plant("cat/1.jpg", "dog/1.jpg", "ws/workspace.json", "ws/thumbs/2.jpg"))
     assert len(source.sources) == 2 and source.problems.empty
