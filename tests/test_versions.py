@@ -139,3 +139,32 @@ def test_beside_a_manifest_an_export_is_fine_and_under_its_image_root_it_is_not(
     done("ingest", manifest, "-w", tmp_path / "bare")
     done("apply", "--export", images / "clean", "-w", tmp_path / "bare")
     assert "20 samples" in done("ingest", manifest, "-w", tmp_path / "bare")
+
+
+# ---- runs that end early -----------------------------------------------------------------------
+
+
+def test_a_run_that_is_refused_leaves_nothing(images, tmp_path):
+    done("ingest", images, "--split", "1", "0", "0", "-w", tmp_path / "ws")
+    done("apply", "-w", tmp_path / "ws")
+    assert "no labelled test image" in refused("retrain", *QUICK, "-w", tmp_path / "ws")
+    assert list((tmp_path / "ws/runs").iterdir()) == []
+    (row,) = (row for row in told(tmp_path / "ws", "status") if row["stage"] == "retrain")
+    assert (row["state"], row["detail"]) == ("never run", "")
+
+
+def test_a_run_that_has_begun_is_gone_on_with_and_one_that_has_not_is_taken_over(workspace, monkeypatch):
+    from curate.train import arms
+
+    def interrupted(*given, **options):
+        raise KeyboardInterrupt
+
+    never_begun = workspace / "runs/1/versions.json"
+    never_begun.parent.mkdir(parents=True)
+    never_begun.write_text('{"before": 1, "after": 7}')  # killed in its first moment
+    with monkeypatch.context() as patch:
+        patch.setattr(arms, "fit", interrupted)
+        refused("retrain", *QUICK, "-w", workspace, code=130)
+    assert (workspace / "runs/1/features").is_dir()
+    run = told(workspace, "retrain", *QUICK)
+    assert (run["run"], run["before"], run["after"]) == (1, 0, 1)

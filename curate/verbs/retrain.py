@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ from curate.progress import Progress, silent
 from curate.verbs.apply import AS_INGESTED, latest_version, manifests_of
 from curate.verbs.find import TRAINER
 from curate.workspace import Workspace, read_json, write_atomically
+
+VERSIONS = "versions.json"  # of a run: which two it compares
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,8 @@ def retrain(
     with workspace.writing():
         manifests = manifests_of(workspace, before, after)
         _refuse_other_pictures(workspace, pd.concat(manifests))
-        number, folder = _folder(workspace, {"before": before, "after": after})
-        comparison = run(*manifests, folder, options=options, notes=_left_out(workspace, after), progress=progress)
+        with _run(workspace, {"before": before, "after": after}) as (number, folder):
+            comparison = run(*manifests, folder, options=options, notes=_left_out(workspace, after), progress=progress)
         if len(comparison.pred_probs):
             workspace.write(TRAINER, comparison.pred_probs, parameters={"run": number}, inputs=["samples"])
     return RetrainSummary(number, folder, before, after, comparison.to_dict(), comparison.to_text())
@@ -87,6 +92,23 @@ def _left_out(workspace: Workspace, after: int) -> list[str]:
     return [told] if late else []
 
 
+@contextmanager
+def _run(workspace: Workspace, versions: dict[str, int]) -> Iterator[tuple[int, Path]]:
+    """Number and folder of a run, which is removed where the run was refused before it began."""
+    number, folder = _folder(workspace, versions)
+    write_atomically(folder / VERSIONS, json.dumps(versions).encode())
+    try:
+        yield number, folder
+    finally:
+        if not _has_begun(folder):
+            shutil.rmtree(folder)
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether a run has left anything beside the numbers of its versions."""
+    return any(path.name != VERSIONS for path in folder.iterdir())
+
+
 def _folder(workspace: Workspace, versions: dict[str, int]) -> tuple[int, Path]:
     """The folder of the unfinished run of these versions, or of a new run."""
     numbers = workspace.numbered("runs")
@@ -94,9 +116,9 @@ def _folder(workspace: Workspace, versions: dict[str, int]) -> tuple[int, Path]:
     folder = workspace.path("runs", str(number))
     if numbers:
         last = workspace.path("runs", str(numbers[-1]))
-        if not (last / "run.json").exists() and read_json(last / "versions.json") in (None, versions):
+        is_same = read_json(last / VERSIONS) in (None, versions)
+        if not (last / "run.json").exists() and (is_same or not _has_begun(last)):
             number, folder = numbers[-1], last
-    write_atomically(folder / "versions.json", json.dumps(versions).encode())
     return number, folder
 
 
@@ -108,4 +130,4 @@ def finished_runs(workspace: Workspace) -> list[tuple[int, dict[str, Any]]]:
 
 def versions_of(workspace: Workspace, run: int) -> dict[str, int]:
     """The numbers of the versions that a run compares: `before`, `after`."""
-    return read_json(workspace.path("runs", str(run), "versions.json")) or {}
+    return read_json(workspace.path("runs", str(run), VERSIONS)) or {}
