@@ -6,9 +6,13 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from command import class_folders, done, picture, refused
+
+from curate.cli import _print_json, main
 
 QUICK = ("--preset", "quick", "--epochs", "1", "--image-size", "32", "--folds", "2")
 VERDICTS = """sample_id,issue,action,label
@@ -139,6 +143,20 @@ def test_beside_a_manifest_an_export_is_fine_and_under_its_image_root_it_is_not(
     done("ingest", manifest, "-w", tmp_path / "bare")
     done("apply", "--export", images / "clean", "-w", tmp_path / "bare")
     assert "20 samples" in done("ingest", manifest, "-w", tmp_path / "bare")
+
+
+@pytest.mark.parametrize("command", ["diff", "status", "issues", "check", "retrain"])
+def test_json_is_json_without_nan(workspace, command):
+    """`parse_constant` is called for NaN and infinities, which JSON has no word for."""
+    options = QUICK if command == "retrain" else ()
+    given = CliRunner().invoke(main, [command, *options, "--json", "-w", str(workspace)])
+    json.loads(given.stdout, parse_constant=lambda word: pytest.fail(word))
+    assert command != "diff" or json.loads(given.stdout)[0]["reason"] is None
+
+
+def test_what_json_has_no_word_for_is_null(capsys):
+    _print_json({"a": [float("nan"), pd.NA, pd.NaT, float("inf")], "b": (np.float64("nan"), 0.5), "c": Path("x")})
+    assert json.loads(capsys.readouterr().out) == {"a": [None] * 4, "b": [None, 0.5], "c": "x"}
 
 
 # ---- runs that end early -----------------------------------------------------------------------
