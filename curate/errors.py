@@ -25,6 +25,12 @@ class CurateError(Exception):
         super().__init__("\n".join(lines))
 
 
+class WrongUsage(CurateError):
+    """An option says nothing that can be understood."""
+
+    exit_code = 2
+
+
 class SourceError(CurateError):
     """The image folder or the manifest can't be read as a labelled data set."""
 
