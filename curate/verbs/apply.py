@@ -13,11 +13,11 @@ import pandas as pd
 
 from curate import __version__
 from curate.config import PolicyOptions
-from curate.errors import ExportError, StageMissing, WorkspaceError
+from curate.errors import DamagedFile, ExportError, StageMissing, WorkspaceError
 from curate.progress import Progress, silent
 from curate.verbs.decide import followed_decisions, ledger_state
 from curate.verbs.issues import found_issues
-from curate.workspace import Workspace, digest_of, replacing_folder
+from curate.workspace import Workspace, digest_of, read_json, replacing_folder
 
 AS_INGESTED = 0  # the number of the version that nobody has changed
 INGESTED = "ingested"  # the manifest of that one, as it was when the version that keeps it was made
@@ -133,7 +133,9 @@ def version_facts(workspace: Workspace, version: int) -> dict[str, Any]:
     if version not in workspace.numbered("versions"):
         known = ", ".join(map(str, [AS_INGESTED, *workspace.numbered("versions")]))
         raise StageMissing(f"there is no version {version}", f"one of {known}", "curate apply")
-    facts: dict[str, Any] = json.loads(workspace.path("versions", str(version), "version.json").read_text())
+    facts = read_json(workspace.path("versions", str(version), "version.json"))
+    if facts is None:
+        raise _damaged(version, "version.json")
     return facts
 
 
@@ -145,13 +147,25 @@ def _as_ingested(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read(workspace: Workspace, version: int, name: str) -> pd.DataFrame:
-    """A table of a version."""
-    if INGESTED not in version_facts(workspace, version)["digests"]:
+    """A table of a version, if it is what apply wrote."""
+    digests = version_facts(workspace, version)["digests"]
+    if INGESTED not in digests:
         raise WorkspaceError(
             f"version {version} is of an earlier curate, which did not keep what it was made of",
             do="curate apply, which makes one that can be compared; then curate retrain",
         )
-    return pd.read_parquet(workspace.path("versions", str(version), f"{name}.parquet"))
+    file = workspace.path("versions", str(version), f"{name}.parquet")
+    if not file.is_file() or digest_of(file) != digests[name]:
+        raise _damaged(version, file.name)
+    return pd.read_parquet(file)
+
+
+def _damaged(version: int, name: str) -> DamagedFile:
+    return DamagedFile(
+        f"version {version} is damaged: its {name} is not what curate wrote",
+        "a file that nothing else writes to",
+        "curate apply, which makes another from the decisions; or put the file back from a copy",
+    )
 
 
 def _keep(
