@@ -10,6 +10,7 @@ import errno
 import functools
 import inspect
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -247,7 +248,18 @@ def _progress() -> Any:
 
 
 def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=1, default=str))
+    click.echo(json.dumps(_plain(value), indent=1, default=str, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """The same with None for what JSON has no word for: missing cells, NaN, infinities."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return None if type(value).__name__ in ("NAType", "NaTType") else value  # pandas' own: not worth its import
 
 
 def _table(rows: list[dict[str, Any]]) -> str:

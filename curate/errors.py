@@ -25,6 +25,12 @@ class CurateError(Exception):
         super().__init__("\n".join(lines))
 
 
+class WrongUsage(CurateError):
+    """An option says nothing that can be understood."""
+
+    exit_code = 2
+
+
 class SourceError(CurateError):
     """The image folder or the manifest can't be read as a labelled data set."""
 
@@ -70,6 +76,10 @@ class DamagedFile(WorkspaceError):
 
 class WorkspaceBusy(WorkspaceError):
     """Another curate process is writing to this workspace."""
+
+
+class StaleVersion(WorkspaceError):
+    """The images of a version are no longer those that it was made of."""
 
 
 class StageMissing(WorkspaceError):

@@ -227,7 +227,14 @@ MANIFEST = Table(
     "manifest",
     "versions/<n>/manifest.parquet",
     "A version of the data set: what to train and test on.",
-    (_ID, _text("path", "absolute path of the file"), _LABEL, _SPLIT, _GROUP),
+    (
+        _ID,
+        _text("path", "absolute path of the file"),
+        _LABEL,
+        _SPLIT,
+        _GROUP,
+        _text("sha256", "of the file's bytes when the version was made, hex"),
+    ),
 )
 REJECTED = Table(
     "rejected",

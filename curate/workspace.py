@@ -31,6 +31,7 @@ from curate.errors import DamagedFile, StageMissing, WorkspaceBusy, WorkspaceErr
 from curate.schema import TABLES, validate
 
 FORMAT = 1  # of the folder's layout; a workspace of another number is refused
+EXPORT_MARKER = ".curate-export.json"  # in an export of a version from its beginning: which one, and how
 PROVENANCE = {"parameters", "inputs", "code", "digest", "counts", "seconds", "peak_memory_mb", "made"}  # of a sidecar
 
 

@@ -18,11 +18,10 @@ import pandas as pd
 from curate.apply.names import distinct, safe_name
 from curate.errors import ExportError
 from curate.progress import Advance
-from curate.workspace import write_atomically
+from curate.workspace import EXPORT_MARKER, write_atomically
 
 HOW = ("hardlink", "symlink", "copy")
 CSV = "manifest.csv"
-MARKER = ".curate-export.json"  # which version, and how; in an export from its beginning
 SPARE = ".curate-copying"  # what is being written; takes its name when complete
 NO_SPLIT, NO_LABEL = "no_split", "unlabelled"  # folders
 
@@ -57,7 +56,7 @@ def export(manifest: pd.DataFrame, out: Path | str, *, how: str, advance: Advanc
         raise ExportError(f"can't export by {how!r}", f"one of {', '.join(HOW)}")
     files = layout(manifest)
     marker = json.dumps({"how": how, "files": _digest(files, manifest)}).encode()
-    if _content(out / MARKER) == marker and (out / CSV).is_file():
+    if _content(out / EXPORT_MARKER) == marker and (out / CSV).is_file():
         return files
     with _explained(out), _building(out, marker) as folder:
         for image, original in zip(files["image"], manifest["path"], strict=True):
@@ -103,15 +102,15 @@ def _building(out: Path, marker: bytes) -> Iterator[Path]:
     _refuse_in_use(out)
     folder = out.with_name(f".{out.name}.curate-partial")
     folder.mkdir(parents=True, exist_ok=True)
-    begun = _content(folder / MARKER)
+    begun = _content(folder / EXPORT_MARKER)
     if begun not in (None, marker) or (begun is None and any(p.name != SPARE for p in folder.iterdir())):
         raise ExportError(
             f"{folder} holds an unfinished export of something else", do="delete that folder, or export elsewhere"
         )
     if begun is None:
         (folder / SPARE).write_bytes(marker)
-        os.replace(folder / SPARE, folder / MARKER)
-    with open(folder / MARKER, "rb") as held:
+        os.replace(folder / SPARE, folder / EXPORT_MARKER)
+    with open(folder / EXPORT_MARKER, "rb") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -122,7 +121,7 @@ def _building(out: Path, marker: bytes) -> Iterator[Path]:
 
 def _refuse_in_use(out: Path) -> None:
     if os.path.lexists(out) and not (out.is_dir() and not out.is_symlink() and not any(out.iterdir())):
-        what = "another export" if (out / MARKER).is_file() else "files"
+        what = "another export" if (out / EXPORT_MARKER).is_file() else "files"
         raise ExportError(f"{out} exists and holds {what}", "a new or empty folder", "choose another folder")
 
 

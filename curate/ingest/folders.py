@@ -17,7 +17,7 @@ from curate.errors import SourceError
 from curate.ingest.formats import SUFFIXES as TABLES
 from curate.ingest.manifest import SPLIT_NAMES
 from curate.ingest.problems import problem_table
-from curate.workspace import read_json
+from curate.workspace import EXPORT_MARKER, read_json
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 CLUTTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})  # what systems leave behind, like hidden files
@@ -53,7 +53,8 @@ def read_folder(root: Path, *, own: Path | None = None) -> tuple[str, pd.DataFra
     -------
     layout : 'class folders', 'split and class folders' or 'flat folder'
     sources : table SOURCES; images in no class folder have no label
-    problems : table ROW_PROBLEMS: each file that is not an image by its suffix, each unreadable folder or workspace
+    problems : table ROW_PROBLEMS: each file that is not an image by its suffix, each folder that is unreadable, a
+        workspace, or an export of ours, whose pictures would be copies
 
     Raises
     ------
@@ -133,9 +134,9 @@ def _walk(root: Path, own: Path | None) -> Findings:
                 found.others.append((folder, "is a link to a folder that was read already"))
                 continue
             seen.add((identity.st_dev, identity.st_ino))
-            if _is_workspace(root / folder):
+            if reason := _why_ours(root / folder, is_root=not folder):
                 if own is None or not os.path.samefile(root / folder, own):
-                    found.others.append((folder, "is a workspace of curate"))
+                    found.others.append((folder, reason))
                 continue
             entries = _entries(root / folder)
         except OSError as fault:
@@ -153,6 +154,15 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as scanned:
         entries = [e for e in scanned if not e.name.startswith(".") and e.name not in CLUTTER]
     return sorted(entries, key=lambda entry: entry.name)
+
+
+def _why_ours(folder: Path, *, is_root: bool) -> str:
+    """Why a folder that curate made is not entered; empty for any other. An export may be read by its own name."""
+    if _is_workspace(folder):
+        return "is a workspace of curate"
+    if not is_root and os.path.lexists(folder / EXPORT_MARKER):
+        return "is an export of curate apply; to use it, name it: curate ingest PATH"
+    return ""
 
 
 def _is_workspace(folder: Path) -> bool:

@@ -38,7 +38,8 @@ class ReportFacts:
     decisions : table DECISIONS, the verdicts in force
     reviewers : `reviewer_agreement` of curate.review.reviewers: a mapping per pair who judged the same flags
     versions : `version.json` of each version, oldest first
-    diff : `diff` of curate.apply.version: what changed between the two versions compared
+    compared : the numbers of the two versions that `diff` and `comparison` tell of
+    diff : `diff` of curate.apply.version: what changed between them
     comparison : `Comparison.to_dict()` of curate.train.compare
     predictions : sample_id, label, before, after (predicted classes), confidence (of after): the test split
     planted : what `score` of curate.demo counted; only where the defects were planted
@@ -62,6 +63,7 @@ class ReportFacts:
     decisions: pd.DataFrame | None = None
     reviewers: Sequence[Mapping[str, Any]] = ()
     versions: Sequence[Mapping[str, Any]] = ()
+    compared: tuple[int, int] | None = None
     diff: pd.DataFrame | None = None
     comparison: Mapping[str, Any] | None = None
     predictions: pd.DataFrame | None = None

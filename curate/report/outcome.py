@@ -12,9 +12,16 @@ from curate.report.facts import ReportFacts
 from curate.report.pictures import Pictures
 from curate.report.plots import dumbbells, heat_map, intervals
 from curate.report.words import plain_table, when
+from curate.train.evaluate import MCNEMAR
+from curate.train.evaluate import verdict as told_by
 
 View = dict[str, Any]
 ARMS = {"before": "before", "after": "after", "control": "as many removed at random"}
+ANSWERS = {
+    "better": ("good", "Yes", "The model trained on the cleaned data is better."),
+    "worse": ("bad", "No", "The model trained on the cleaned data is worse."),
+    "no difference shown": ("", "Can’t tell yet", "The difference is within what chance does on this test split."),
+}
 FAILURES = 24
 MOST = 12  # lines of a list
 FIGURES = r"\s*\([^()]*\d[^()]*\)"  # scores in a reason, which would make each one different
@@ -29,7 +36,9 @@ def outcome(facts: ReportFacts, picture: Pictures) -> View | None:
     difference = told["differences"]["after - before"]
     return {
         "verdict": verdict(difference),
-        "difference": difference,
+        "compared": facts.compared,
+        "later": _later(facts),
+        "difference": {"test": MCNEMAR, **difference},  # runs of an earlier curate don't name the test
         "beside_control": told["differences"].get("after - control"),
         "arms": arms,
         "names": ARMS,
@@ -44,14 +53,15 @@ def outcome(facts: ReportFacts, picture: Pictures) -> View | None:
 
 
 def verdict(difference: Mapping[str, Any]) -> View:
-    """Whether the data got better, in one word and one sentence; better or worse only where the interval leaves 0."""
-    low, high = difference["accuracy_interval"]
-    if low > 0:
-        return {"tone": "good", "answer": "Yes", "sentence": "The model trained on the cleaned data is better."}
-    if high < 0:
-        return {"tone": "bad", "answer": "No", "sentence": "The model trained on the cleaned data is worse."}
-    sentence = "The difference is within what chance does on a test split of this size."
-    return {"tone": "", "answer": "Can’t tell yet", "sentence": sentence}
+    """Whether the data got better, in one word and one sentence, by the rule of `curate.train.evaluate.verdict`."""
+    word = told_by(difference["accuracy_interval"], difference["p_value"])
+    return dict(zip(("tone", "answer", "sentence"), ANSWERS[word], strict=True))
+
+
+def _later(facts: ReportFacts) -> int | None:
+    """The number of the latest version where that is not the one that was judged."""
+    latest = max((version["version"] for version in facts.versions), default=None)
+    return None if facts.compared is None or latest == facts.compared[1] else latest
 
 
 def wilson(accuracy: float, n: int, *, z: float = 1.96) -> tuple[float, float]:
@@ -71,6 +81,7 @@ def versions(facts: ReportFacts) -> View | None:
     ]
     return {
         "versions": plain_table(pd.DataFrame(rows)) if rows else None,
+        "compared": facts.compared,
         "diff": None if facts.diff is None else _diff(facts.diff),
         "n_changed": 0 if facts.diff is None else int(facts.diff["sample_id"].nunique()),
     }

@@ -26,7 +26,7 @@ from curate.workspace import replacing, write_atomically, write_parquet
 
 
 class Learner(Protocol):
-    """How a preset makes models and feeds them. Tables are those of `Arm`, or have sample_id and path.
+    """How a preset makes models and feeds them. Tables are those of `Arm`, or have `data.FILE`.
 
     `threads` is how many torch computes with while a model trains on a CPU; None: as it is set.
     """
@@ -58,7 +58,7 @@ class Job:
 
     Attributes
     ----------
-    judged : sample_id, path: the samples to predict, none of which the model learns from
+    judged : `data.FILE` of the samples to predict, none of which the model learns from
     keep_model : write the weights too
     both_ways : judge each picture together with its mirror image, where the model learned from both; full only
     """
@@ -102,7 +102,7 @@ class Workshop:
         hasher = hashlib.blake2b(digest_size=16)
         hasher.update(json.dumps([__version__, asdict(self.recipe), self.classes, job.seed, job.both_ways]).encode())
         for table in (job.arm.train, job.arm.val, job.judged):
-            columns = [column for column in ("sample_id", "label") if column in table]
+            columns = [column for column in ("sample_id", "sha256", "label") if column in table]
             hasher.update(table[columns].to_json(orient="values").encode())
         if job.arm.goals is not None:
             hasher.update(job.arm.goals.tobytes())

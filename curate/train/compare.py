@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ def retrain(
     run_folder: Path,
     *,
     options: TrainOptions | None = None,
+    notes: Sequence[str] = (),
     progress: Progress = silent,
 ) -> Comparison:
     """Train on two versions and a control with the same budget and seeds, and judge all on one test split.
@@ -41,6 +43,7 @@ def retrain(
     before, after : MANIFEST tables; the test split is that of `before`, untouched
     run_folder : for checkpoints, predictions, history.csv and, last, run.json. What an interrupted call
         left there is gone on with; a finished arm is not trained again.
+    notes : what a reader of the figures should know besides what is seen here
 
     Raises
     ------
@@ -51,6 +54,7 @@ def retrain(
     if options.tensorboard:
         require_tensorboard()
     study = plan_study(before, after, options=options)
+    study = replace(study, notes=[*study.notes, *notes])
     images = study.images()
     require_files(images)
     n_train = len(study.before.train)

@@ -10,7 +10,8 @@ import pandas as pd
 from curate.config import TrainOptions
 from curate.errors import NotEnoughData, SplitError
 
-COLUMNS = ["sample_id", "path", "label", "group"]
+FILE = ["sample_id", "path", "sha256"]  # which image, where it lies, and what is in it
+COLUMNS = [*FILE, "label", "group"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Study:
     ----------
     classes : (C,) sorted; every class of any training image or test image
     test : the labelled test images of the version before, which all arms are judged on
-    outside : samples that no fold holds (test, dropped, unlabelled), for out-of-sample predictions
+    outside : `FILE` of what no fold holds (test, dropped, unlabelled), for out-of-sample predictions
     changes : how many training images were dropped, relabelled and added
     notes : what a reader of the figures should know, one sentence each
     """
@@ -66,9 +67,9 @@ class Study:
         )
 
     def images(self) -> pd.DataFrame:
-        """sample_id, path and is_learned (by any arm) of every image that any arm needs, sorted by sample_id."""
+        """`FILE` and is_learned (by any arm) of every image that any arm needs, sorted by sample_id."""
         learned = pd.concat([self.before.train, self.before.val, self.after.train, self.after.val])
-        everything = pd.concat([learned, self.test, self.outside])[["sample_id", "path"]]
+        everything = pd.concat([learned, self.test, self.outside])[FILE]
         everything = everything.drop_duplicates("sample_id").sort_values("sample_id", ignore_index=True)
         return everything.assign(is_learned=everything["sample_id"].isin(learned["sample_id"]))
 
@@ -195,7 +196,7 @@ def _changes(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, int]:
 
 
 def _outside(before: pd.DataFrame, after: pd.DataFrame, pool: pd.DataFrame) -> pd.DataFrame:
-    everything = pd.concat([after, before])[["sample_id", "path"]].drop_duplicates("sample_id")
+    everything = pd.concat([after, before])[FILE].drop_duplicates("sample_id")
     return everything[~everything["sample_id"].isin(pool["sample_id"])].sort_values("sample_id", ignore_index=True)
 
 

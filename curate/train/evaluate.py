@@ -1,4 +1,4 @@
-"""How good predictions are, and whether two models differ: figures per class, paired bootstrap, McNemar's test."""
+"""How good predictions are, and whether two models differ: figures per class, paired bootstrap, exact test."""
 
 from __future__ import annotations
 
@@ -39,16 +39,22 @@ class Scores:
         }
 
 
+SIGNIFICANT = 0.05  # a p below it is more than chance
+MCNEMAR, GROUPED = "McNemar's test", "sign-flip test of groups"
+
+
 @dataclass(frozen=True)
-class McNemar:
-    """McNemar's test of two models on the same samples (McNemar 1947, exact binomial form).
+class PairedTest:
+    """Whether two models err equally often on the same samples, exact at every size.
 
     Attributes
     ----------
+    name : `MCNEMAR`, or `GROUPED` where samples come in groups
     only_first, only_second : samples that only one of the two gets right
     p_value : two-sided; small where the two counts differ by more than chance
     """
 
+    name: str
     only_first: int
     only_second: int
     p_value: float
@@ -63,7 +69,7 @@ class Difference:
     accuracy, macro_f1 : the differences, in [-1, 1]
     accuracy_interval, macro_f1_interval : percentile intervals of the paired bootstrap
     level : coverage of the intervals
-    mcnemar : test of the accuracy's difference
+    test : of the accuracy's difference
     """
 
     accuracy: float
@@ -71,7 +77,12 @@ class Difference:
     macro_f1: float
     macro_f1_interval: tuple[float, float]
     level: float
-    mcnemar: McNemar
+    test: PairedTest
+
+    @property
+    def verdict(self) -> str:
+        """better, worse, or "no difference shown"."""
+        return verdict(self.accuracy_interval, self.test.p_value)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, for JSON."""
@@ -81,10 +92,23 @@ class Difference:
             "macro_f1": self.macro_f1,
             "macro_f1_interval": list(self.macro_f1_interval),
             "level": self.level,
-            "only_first_right": self.mcnemar.only_first,
-            "only_second_right": self.mcnemar.only_second,
-            "p_value": self.mcnemar.p_value,
+            "test": self.test.name,
+            "only_first_right": self.test.only_first,
+            "only_second_right": self.test.only_second,
+            "p_value": self.test.p_value,
         }
+
+
+def verdict(accuracy_interval: Sequence[float], p_value: float) -> str:
+    """better, worse, or "no difference shown": the rule by which every word on the outcome goes.
+
+    The interval of the accuracy's difference has to leave 0, and the exact test has to call it more than chance:
+    with a handful of differing samples, all on one side, the bootstrap's interval is too narrow.
+    """
+    low, high = accuracy_interval
+    if p_value >= SIGNIFICANT or low <= 0 <= high:
+        return "no difference shown"
+    return "better" if low > 0 else "worse"
 
 
 def score(labels: Sequence[str] | np.ndarray, predicted: Sequence[str] | np.ndarray, classes: list[str]) -> Scores:
@@ -157,26 +181,56 @@ def compare(
         macro_f1=float(whole[0, 1]),
         macro_f1_interval=(float(low[1]), float(high[1])),
         level=level,
-        mcnemar=mcnemar(codes[0] == codes[1], codes[0] == codes[2]),
+        test=paired_test(codes[0] == codes[1], codes[0] == codes[2], groups=groups),
     )
 
 
-def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> McNemar:
+def paired_test(
+    first_right: np.ndarray, second_right: np.ndarray, *, groups: Sequence[str] | np.ndarray | None = None
+) -> PairedTest:
     """Test whether two models err equally often on the same samples.
 
-    Exact at every size: under the null, each sample that only one gets right is a fair coin.
+    Under the null the two are exchangeable, so that each sample, or each whole group, might as well differ the
+    other way. Without groups that is McNemar's test (1947, exact binomial form).
 
     Parameters
     ----------
     first_right, second_right : (N,) bool
+    groups : (N,) keys of samples that belong together
     """
-    from scipy.stats import binomtest
+    gains = second_right.astype(np.int64) - first_right
+    units = gains if groups is None else np.bincount(pd.factorize(np.asarray(groups))[0], weights=gains).astype(int)
+    return PairedTest(
+        name=MCNEMAR if groups is None else GROUPED,
+        only_first=int((gains < 0).sum()),
+        only_second=int((gains > 0).sum()),
+        p_value=sign_flip(units),
+    )
 
-    only_first = int((first_right & ~second_right).sum())
-    only_second = int((second_right & ~first_right).sum())
-    discordant = only_first + only_second
-    p_value = float(binomtest(only_first, discordant, 0.5).pvalue) if discordant else 1.0
-    return McNemar(only_first, only_second, p_value)
+
+def sign_flip(differences: np.ndarray) -> float:
+    """Two-sided p of Fisher's sign-flip test, from the exact distribution, whatever the number of differences.
+
+    The sum of ±d is total - 2t, where t is what the flipped ones sum to; differences of one size flip as coins do.
+
+    Parameters
+    ----------
+    differences : (n,) int
+
+    Returns
+    -------
+    How probable a sum as far from 0 is where each difference may as well have the other sign; 1 where there is none
+    """
+    from scipy.stats import binom
+
+    sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
+    chances = np.ones(1)  # of t = 0, 1, …
+    for size, count in zip(sizes, counts, strict=True):
+        coins = np.zeros(size * count + 1)
+        coins[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
+        chances = np.convolve(chances, coins)
+    seen = (sizes @ counts - abs(differences.sum())) // 2
+    return float(min(1, 2 * chances[: seen + 1].sum()))
 
 
 def _codes(names: Sequence[str] | np.ndarray, classes: list[str]) -> np.ndarray:

@@ -14,7 +14,7 @@ from curate.config import TrainOptions
 from curate.errors import NotEnoughData
 from curate.progress import Progress, silent
 from curate.train.arms import Job, Workshop
-from curate.train.data import COLUMNS, Arm, group_keys, grouped_folds
+from curate.train.data import COLUMNS, FILE, Arm, group_keys, grouped_folds
 from curate.train.pixels import require_files
 from curate.train.recipe import n_folds
 from curate.train.setup import open_workshop
@@ -45,7 +45,7 @@ def fine_tuned(
 
     Parameters
     ----------
-    samples : sample_id, path, label (null: judged by all models, learned by none) and group; a group is in one fold
+    samples : `COLUMNS`; a null label: judged by all models, learned by none; a group is in one fold
     folder : for checkpoints and what is finished; an interrupted call is gone on with
     teacher : says, by the samples of a training set alone, what each of them shows: the network learns that in place of
         the labels, of which some are wrong
@@ -60,7 +60,7 @@ def fine_tuned(
     CurateError : an image is no longer there; the device has too little memory
     """
     pool = samples.loc[samples["label"].notna(), COLUMNS].sort_values("sample_id", ignore_index=True)
-    images = samples[["sample_id", "path"]].assign(is_learned=samples["label"].notna())
+    images = samples[FILE].assign(is_learned=samples["label"].notna())
     require_files(images)
     options = replace(options, preset="full")
     outside, count = images[~images["is_learned"]], n_folds(options, options.preset)
@@ -88,7 +88,7 @@ def fold_jobs(pool: pd.DataFrame, outside: pd.DataFrame, folder: Path, *, count:
     Parameters
     ----------
     pool : `COLUMNS`, sorted by sample_id, each row labelled
-    outside : sample_id, path of what no model learns from and each judges
+    outside : `FILE` of what no model learns from and each judges
     """
     count = min(count, len(np.unique(group_keys(pool))))
     if count < 2:
@@ -99,7 +99,7 @@ def fold_jobs(pool: pd.DataFrame, outside: pd.DataFrame, folder: Path, *, count:
 
 def _fold_job(pool: pd.DataFrame, held_out: np.ndarray, outside: pd.DataFrame, folder: Path, *, seed: int) -> Job:
     arm = Arm(f"fold-{folder.name}", pool[~held_out].reset_index(drop=True), pool.head(0))
-    judged = pd.concat([pool[held_out], outside], ignore_index=True)[["sample_id", "path"]]
+    judged = pd.concat([pool[held_out], outside], ignore_index=True)[FILE]
     return Job(arm, judged, seed, folder, keep_model=False)
 
 

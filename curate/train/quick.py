@@ -36,7 +36,7 @@ class QuickLearner:
 
     Parameters
     ----------
-    pool : sample_id, path of the images that some arm trains on; these get `recipe.views` augmented looks
+    pool : `data.FILE` of the images that some arm trains on; these get `recipe.views` augmented looks
     rest : the others, looked at plainly
     store : folder for the features, a cache that `close` removes
     workers : threads that decode
@@ -148,4 +148,5 @@ class QuickLearner:
 
     def _fingerprint(self, images: pd.DataFrame, views: int) -> str:
         recipe = (self.recipe.model, self.recipe.image_size, self.recipe.augmentation, views, self.seed)
-        return hashlib.blake2b(repr((recipe, images["sample_id"].tolist())).encode(), digest_size=8).hexdigest()
+        contents = images[["sample_id", "sha256"]].to_json(orient="values")
+        return hashlib.blake2b(repr((recipe, contents)).encode(), digest_size=8).hexdigest()

@@ -44,9 +44,8 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """better, worse, or "no difference shown": whether the interval of the accuracy's gain excludes 0."""
-        low, high = self.differences["after - before"].accuracy_interval
-        return "better" if low > 0 else "worse" if high < 0 else "no difference shown"
+        """better, worse, or "no difference shown", by `evaluate.verdict`."""
+        return self.differences["after - before"].verdict
 
     def to_dict(self) -> dict[str, Any]:
         """All but the tables, as plain numbers, lists and texts."""
@@ -79,5 +78,5 @@ def _difference_line(name: str, found: Difference) -> str:
     low, high = found.accuracy_interval
     return (
         f"{name}: {100 * found.accuracy:+.1f} points of accuracy, {found.level:.0%} interval "
-        f"{100 * low:+.1f} to {100 * high:+.1f}, McNemar p = {found.mcnemar.p_value:.2g}"
+        f"{100 * low:+.1f} to {100 * high:+.1f}, {found.test.name} p = {found.test.p_value:.2g}"
     )

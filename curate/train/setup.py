@@ -26,7 +26,7 @@ def open_workshop(
 
     Parameters
     ----------
-    images : sample_id, path and is_learned (by any model) of all that is learned or judged
+    images : `data.FILE` and is_learned (by any model) of all that is learned or judged
     n_train : images that set the number of steps of an epoch
     """
     device = choose_device(options.device)

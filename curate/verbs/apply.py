@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,13 +13,14 @@ import pandas as pd
 
 from curate import __version__
 from curate.config import PolicyOptions
-from curate.errors import StageMissing
+from curate.errors import DamagedFile, ExportError, StageMissing, WorkspaceError
 from curate.progress import Progress, silent
 from curate.verbs.decide import followed_decisions, ledger_state
 from curate.verbs.issues import found_issues
-from curate.workspace import FORMATS, Workspace, digest_of, replacing_folder
+from curate.workspace import Workspace, digest_of, read_json, replacing_folder
 
 AS_INGESTED = 0  # the number of the version that nobody has changed
+INGESTED = "ingested"  # the manifest of that one, as it was when the version that keeps it was made
 APPLIED = "versions/applied.json"  # the version that the last apply came to, and what it rested on
 
 
@@ -57,12 +59,14 @@ def apply(
     Raises
     ------
     PolicyError : the verdicts would empty a class or go beyond its cap
-    ExportError : the export can't be written; the version is made all the same
+    ExportError : the export would lie among the originals; or it can't be written, and the version is made all the same
     """
     from curate.apply.policy import plan
     from curate.apply.version import build
 
     options = options or PolicyOptions()
+    if export_to:
+        _refuse_among_originals(workspace, export_to)
     with workspace.writing():
         samples = workspace.read("samples")
         decisions = followed_decisions(workspace).decisions
@@ -77,7 +81,8 @@ def apply(
         }
         if dry_run:
             return ApplySummary(None, counts, actions, [])
-        version = _keep(workspace, manifest, rejected, actions, counts, options)
+        tables = {INGESTED: _as_ingested(samples), "manifest": manifest, "rejected": rejected, "actions": actions}
+        version = _keep(workspace, tables, counts, options)
         workspace.write(
             APPLIED,
             {"version": version},
@@ -89,15 +94,19 @@ def apply(
 
 def manifest_of(workspace: Workspace, version: int) -> pd.DataFrame:
     """The manifest of a version; 0 is the data set as ingested, without what can't be read."""
-    if version == AS_INGESTED:
-        from curate.apply.version import build
-        from curate.schema import empty
+    return _as_ingested(workspace.read("samples")) if version == AS_INGESTED else _read(workspace, version, "manifest")
 
-        return build(workspace.read("samples"), empty("actions"))[0]
-    if version not in workspace.numbered("versions"):
-        known = ", ".join(map(str, [AS_INGESTED, *workspace.numbered("versions")]))
-        raise StageMissing(f"there is no version {version}", f"one of {known}", "curate apply")
-    return pd.read_parquet(workspace.path("versions", str(version), "manifest.parquet"))
+
+def manifests_of(workspace: Workspace, before: int, after: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The manifests of two versions to compare. Beside another, 0 is the data set as ingested when that was made.
+
+    What was ingested since would else look as if the other version had left it out.
+    """
+    if before == AS_INGESTED != after:
+        return _read(workspace, after, INGESTED), manifest_of(workspace, after)
+    if after == AS_INGESTED != before:
+        return manifest_of(workspace, before), _read(workspace, before, INGESTED)
+    return manifest_of(workspace, before), manifest_of(workspace, after)
 
 
 def latest_version(workspace: Workspace) -> int:
@@ -113,41 +122,60 @@ def diff(workspace: Workspace, before: int | None = None, after: int | None = No
 
     after = latest_version(workspace) if after is None else after
     before = version_facts(workspace, after)["parent"] if before is None else before
-    old, new = manifest_of(workspace, before), manifest_of(workspace, after)
-    rejected = None if after == AS_INGESTED else _read(workspace, after, "rejected.parquet")
-    return differ(old, new, rejected=rejected)
+    rejected = None if after == AS_INGESTED else _read(workspace, after, "rejected")
+    return differ(*manifests_of(workspace, before, after), rejected=rejected)
 
 
 def version_facts(workspace: Workspace, version: int) -> dict[str, Any]:
     """`version.json`: parent, policy, counts, digests, when."""
     if version == AS_INGESTED:
         return {"version": AS_INGESTED, "parent": AS_INGESTED}
-    manifest_of(workspace, version)  # raises where there is none
-    facts: dict[str, Any] = _read(workspace, version, "version.json")
+    if version not in workspace.numbered("versions"):
+        known = ", ".join(map(str, [AS_INGESTED, *workspace.numbered("versions")]))
+        raise StageMissing(f"there is no version {version}", f"one of {known}", "curate apply")
+    facts = read_json(workspace.path("versions", str(version), "version.json"))
+    if facts is None:
+        raise _damaged(version, "version.json")
     return facts
 
 
-def _read(workspace: Workspace, version: int, name: str) -> Any:
-    file = workspace.path("versions", str(version), name)
-    return FORMATS[file.suffix].read(file)
+def _as_ingested(samples: pd.DataFrame) -> pd.DataFrame:
+    from curate.apply.version import build
+    from curate.schema import empty
+
+    return build(samples, empty("actions"))[0]
 
 
-def _keep(
-    workspace: Workspace,
-    manifest: pd.DataFrame,
-    rejected: pd.DataFrame,
-    actions: pd.DataFrame,
-    counts: dict[str, int],
-    options: PolicyOptions,
-) -> int:
+def _read(workspace: Workspace, version: int, name: str) -> pd.DataFrame:
+    """A table of a version, if it is what apply wrote."""
+    digests = version_facts(workspace, version)["digests"]
+    if INGESTED not in digests:
+        raise WorkspaceError(
+            f"version {version} is of an earlier curate, which did not keep what it was made of",
+            do="curate apply, which makes one that can be compared; then curate retrain",
+        )
+    file = workspace.path("versions", str(version), f"{name}.parquet")
+    if not file.is_file() or digest_of(file) != digests[name]:
+        raise _damaged(version, file.name)
+    return pd.read_parquet(file)
+
+
+def _damaged(version: int, name: str) -> DamagedFile:
+    return DamagedFile(
+        f"version {version} is damaged: its {name} is not what curate wrote",
+        "a file that nothing else writes to",
+        "curate apply, which makes another from the decisions; or put the file back from a copy",
+    )
+
+
+def _keep(workspace: Workspace, tables: dict[str, pd.DataFrame], counts: dict[str, int], options: PolicyOptions) -> int:
     """Write the next version, whole or not at all; one that equals the last is not written again."""
     numbers = workspace.numbered("versions")
     parent = numbers[-1] if numbers else AS_INGESTED
     number = parent + 1
-    if numbers and _is_same(workspace, parent, manifest, rejected):
+    if numbers and _is_same(workspace, parent, tables):
         return parent
     with replacing_folder(workspace.path("versions", str(number))) as folder:
-        tables = {"manifest": manifest, "rejected": rejected, "actions": actions}
         for name, table in tables.items():
             table.to_parquet(folder / f"{name}.parquet", index=False)
         facts = {
@@ -164,9 +192,26 @@ def _keep(
     return number
 
 
-def _is_same(workspace: Workspace, version: int, manifest: pd.DataFrame, rejected: pd.DataFrame) -> bool:
-    was_manifest, was_rejected = (_read(workspace, version, f"{n}.parquet") for n in ("manifest", "rejected"))
-    return manifest.equals(was_manifest) and rejected.equals(was_rejected)
+def _is_same(workspace: Workspace, version: int, tables: dict[str, pd.DataFrame]) -> bool:
+    """Whether a version says the same; one that can't be read doesn't."""
+    with suppress(WorkspaceError):
+        return all(tables[name].equals(_read(workspace, version, name)) for name in (INGESTED, "manifest", "rejected"))
+    return False
+
+
+def _refuse_among_originals(workspace: Workspace, out: Path) -> None:
+    """Raise where an export would lie in the user's folder of images: the next ingest would take it for a class.
+
+    A manifest without an image root names its images, and may lie in the folder that everything else is in.
+    """
+    made = workspace.sidecar("sources")
+    given = made["parameters"] if made else {"layout": "manifest", "image_root": None}
+    if given["layout"] == "manifest" and given["image_root"] is None:
+        return
+    if out.resolve().is_relative_to(Path(given["source"]).resolve()):
+        raise ExportError(
+            f"{out} lies in {given['source']}, among the originals", "a folder outside", "export elsewhere"
+        )
 
 
 def _export(manifest: pd.DataFrame, out: Path | None, how: str, csv: Path | None, progress: Progress) -> list[Path]:

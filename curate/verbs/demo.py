@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from curate.progress import Progress, silent
 from curate.review.ledger import Ledger
-from curate.verbs.apply import apply, manifest_of
+from curate.verbs.apply import AS_INGESTED, apply, manifests_of
 from curate.verbs.ingest import ingest
 from curate.verbs.issues import found_issues
 from curate.verbs.report import report
@@ -40,7 +40,8 @@ def demo(
     echo(f"\n{REVIEWER}: {_review(workspace, planted):,} decisions recorded, worst first")
     made = apply(workspace, dry_run=False, progress=progress)
     echo(made.to_text())
-    before, after = (wrong_labels(planted, manifest_of(workspace, version)) for version in (0, made.version or 0))
+    versions = manifests_of(workspace, AS_INGESTED, made.version or AS_INGESTED)
+    before, after = (wrong_labels(planted, manifest) for manifest in versions)
     echo(f"  wrong labels  {before:>6,} before, {after:,} after\n")
     echo(retrain(workspace, progress=progress).to_text())
     page = report(workspace, planted=table)

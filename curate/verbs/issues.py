@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from curate.errors import CurateError, StageMissing, StageStale
+from curate.errors import CurateError, StageMissing, StageStale, WrongUsage
 from curate.workspace import FORMATS, Workspace, replacing
 
 LOOKED_AT = {"scan", "samples"}  # which pictures there are, and what is in them
@@ -101,5 +101,5 @@ def check(workspace: Workspace, limits: Iterable[str]) -> list[dict[str, Any]]:
 def _parse_limit(limit: str) -> tuple[str, str]:
     match = re.fullmatch(r"(\w+)=(\d+(?:\.\d+)?%?)", limit.strip())
     if not match:
-        raise CurateError(f"'{limit}' is not a limit", "ISSUE=NUMBER or ISSUE=PERCENT%, such as leak=0 or label=2%")
+        raise WrongUsage(f"'{limit}' is not a limit", "ISSUE=NUMBER or ISSUE=PERCENT%, such as leak=0 or label=2%")
     return match[1], match[2]

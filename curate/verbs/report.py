@@ -17,7 +17,7 @@ from curate.verbs.embed import EMBEDDER
 from curate.verbs.find import ANNOTATORS, CLASS_REPORT, SPLIT_PROOF, open_facts
 from curate.verbs.ingest import AGREEMENT
 from curate.verbs.issues import found_issues
-from curate.verbs.retrain import finished_runs
+from curate.verbs.retrain import finished_runs, versions_of
 from curate.workspace import Workspace, write_atomically
 
 PAGE = "reports/report.html"
@@ -32,6 +32,7 @@ def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFra
 
     samples, issues = workspace.read("samples"), found_issues(workspace)
     runs, versions = finished_runs(workspace), workspace.numbered("versions")
+    compared = _compared(workspace)
     page = render(
         ReportFacts(
             title=_title(workspace),
@@ -50,7 +51,8 @@ def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFra
             decisions=followed_decisions(workspace).decisions,
             reviewers=_reviewers(workspace),
             versions=[version_facts(workspace, number) for number in versions],
-            diff=diff(workspace) if versions else None,
+            compared=compared,
+            diff=diff(workspace, *compared) if compared else None,
             comparison=runs[-1][1]["metrics"] if runs else None,
             predictions=_predictions(workspace, runs[-1][0]) if runs else None,
             planted=planted,
@@ -69,6 +71,16 @@ def work_so_far(workspace: Workspace) -> dict[str, Any]:
     """The decisions, versions and runs there are: what the page tells besides the tables."""
     runs = [number for number, _ in finished_runs(workspace)]
     return {"decisions": ledger_state(workspace), "versions": workspace.numbered("versions"), "runs": runs}
+
+
+def _compared(workspace: Workspace) -> tuple[int, int] | None:
+    """The versions that the page tells of: those of the last run, before there is one the last and its parent."""
+    if runs := finished_runs(workspace):
+        told = versions_of(workspace, runs[-1][0])
+        return told["before"], told["after"]
+    if versions := workspace.numbered("versions"):
+        return version_facts(workspace, versions[-1])["parent"], versions[-1]
+    return None
 
 
 def _title(workspace: Workspace) -> str:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from curate.config import TrainOptions
+from curate.errors import StaleVersion
 from curate.progress import Progress, silent
-from curate.verbs.apply import AS_INGESTED, latest_version, manifest_of
+from curate.verbs.apply import AS_INGESTED, latest_version, manifests_of
 from curate.verbs.find import TRAINER
 from curate.workspace import Workspace, read_json, write_atomically
+
+VERSIONS = "versions.json"  # of a run: which two it compares
 
 
 @dataclass(frozen=True)
@@ -44,19 +52,61 @@ def retrain(
 
     An interrupted run of the same versions and options is gone on with. The out-of-fold predictions become
     `pred_probs/trainer.parquet`, which `curate find --predictions trainer` judges the labels by.
+
+    Raises
+    ------
+    StaleVersion : pictures of a version have been replaced since it was made
+    The others are those of `curate.train.compare.retrain`.
     """
     from curate.train.compare import retrain as run
 
     options = options or TrainOptions()
     after = latest_version(workspace) if after is None else after
     with workspace.writing():
-        number, folder = _folder(workspace, {"before": before, "after": after})
-        comparison = run(
-            manifest_of(workspace, before), manifest_of(workspace, after), folder, options=options, progress=progress
-        )
+        manifests = manifests_of(workspace, before, after)
+        _refuse_other_pictures(workspace, pd.concat(manifests))
+        with _run(workspace, {"before": before, "after": after}) as (number, folder):
+            comparison = run(*manifests, folder, options=options, notes=_left_out(workspace, after), progress=progress)
         if len(comparison.pred_probs):
             workspace.write(TRAINER, comparison.pred_probs, parameters={"run": number}, inputs=["samples"])
     return RetrainSummary(number, folder, before, after, comparison.to_dict(), comparison.to_text())
+
+
+def _refuse_other_pictures(workspace: Workspace, versions: pd.DataFrame) -> None:
+    """Raise where the last ingest saw another content than a version was made of: its labels are of other pictures."""
+    seen = workspace.read("samples")[["sample_id", "sha256"]].merge(versions, on="sample_id", suffixes=("", "_then"))
+    changed = seen.loc[seen["sha256"].ne(seen["sha256_then"]), "sample_id"].drop_duplicates()
+    if len(changed):
+        raise StaleVersion(
+            f"{len(changed):,} image(s) have changed since the versions were made, such as {changed.iloc[0]}",
+            "the pictures that the versions were made of",
+            "curate apply, which makes a version of those that are there now; then curate retrain",
+        )
+
+
+def _left_out(workspace: Workspace, after: int) -> list[str]:
+    """A sentence about the images that were ingested since the version after was made, if any."""
+    then, now = (manifests_of(workspace, AS_INGESTED, other)[0]["sample_id"] for other in (after, AS_INGESTED))
+    late = int((~now.isin(then)).sum())
+    told = f"{late:,} images ingested since version {after} was made have no part: curate apply takes them in."
+    return [told] if late else []
+
+
+@contextmanager
+def _run(workspace: Workspace, versions: dict[str, int]) -> Iterator[tuple[int, Path]]:
+    """Number and folder of a run, which is removed where the run was refused before it began."""
+    number, folder = _folder(workspace, versions)
+    write_atomically(folder / VERSIONS, json.dumps(versions).encode())
+    try:
+        yield number, folder
+    finally:
+        if not _has_begun(folder):
+            shutil.rmtree(folder)
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether a run has left anything beside the numbers of its versions."""
+    return any(path.name != VERSIONS for path in folder.iterdir())
 
 
 def _folder(workspace: Workspace, versions: dict[str, int]) -> tuple[int, Path]:
@@ -66,9 +116,9 @@ def _folder(workspace: Workspace, versions: dict[str, int]) -> tuple[int, Path]:
     folder = workspace.path("runs", str(number))
     if numbers:
         last = workspace.path("runs", str(numbers[-1]))
-        if not (last / "run.json").exists() and read_json(last / "versions.json") in (None, versions):
+        is_same = read_json(last / VERSIONS) in (None, versions)
+        if not (last / "run.json").exists() and (is_same or not _has_begun(last)):
             number, folder = numbers[-1], last
-    write_atomically(folder / "versions.json", json.dumps(versions).encode())
     return number, folder
 
 
@@ -80,4 +130,4 @@ def finished_runs(workspace: Workspace) -> list[tuple[int, dict[str, Any]]]:
 
 def versions_of(workspace: Workspace, run: int) -> dict[str, int]:
     """The numbers of the versions that a run compares: `before`, `after`."""
-    return read_json(workspace.path("runs", str(run), "versions.json")) or {}
+    return read_json(workspace.path("runs", str(run), VERSIONS)) or {}

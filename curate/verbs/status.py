@@ -31,8 +31,10 @@ def status(workspace: Workspace) -> list[Row]:
     changed = " and ".join(row["stage"] for row in (ingested, embedded) if row["state"] == STALE)
     if changed:
         found = [_stale(row, f"rests on {changed}") for row in found]
-    later = [_decisions_row(workspace), _apply_row(workspace), _retrain_row(workspace), _report_row(workspace)]
-    return [ingested, embedded, *found, *later]
+    applied, retrained = _apply_row(workspace), _retrain_row(workspace)
+    if applied["state"] == STALE:
+        retrained = _stale(retrained, "rests on apply")
+    return [ingested, embedded, *found, _decisions_row(workspace), applied, retrained, _report_row(workspace)]
 
 
 def _row(workspace: Workspace, stage: str, name: str) -> Row:

@@ -27,8 +27,9 @@ def make_manifest(folder: Path, rows: dict[str, tuple[str | None, str | None]]) 
     for sample_id, (label, split) in rows.items():
         path = folder / sample_id
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(f"pixels of {sample_id}".encode() * 50)
-        records.append({"sample_id": sample_id, "path": str(path), "label": label, "split": split, "group": None})
+        path.write_bytes(content := f"pixels of {sample_id}".encode() * 50)
+        record = {"sample_id": sample_id, "path": str(path), "label": label, "split": split, "group": None}
+        records.append({**record, "sha256": hashlib.sha256(content).hexdigest()})
     return validate("manifest", conform("manifest", pd.DataFrame(records)))
 
 

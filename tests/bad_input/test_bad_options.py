@@ -51,8 +51,6 @@ REFUSED = {
     ("issues", "--issue", "gremlins"): "there is no issue 'gremlins'",
     ("issues", "--out", "issues.docx"): "can't write '.docx'",
     ("review", "--html", "--issue", "gremlins"): "there is no issue 'gremlins'",
-    ("check", "--max", "leak"): "is not a limit",
-    ("check", "--max", "leak=-1"): "is not a limit",
     ("check", "--max", "gremlins=0"): "there is no issue",
     ("decide", "--issue", "gremlins", "--above", "0.5", "--action", "keep"): "no finder has the issue",
     ("decide", "--issue", "label", "--above", "1", "--action", "keep"): "a threshold of 1",
@@ -78,6 +76,11 @@ def test_a_value_that_makes_no_sense_is_refused_before_any_work(arguments, image
     assert REFUSED[arguments] in said
     assert time.process_time() - begun < 20
     done("issues", "-w", workspace)
+
+
+@pytest.mark.parametrize("limit", ["leak", "leak=-1", "leak=nan", "leak=1%%", "=0"])
+def test_a_limit_that_is_none_is_wrong_usage(limit, workspace):
+    assert "is not a limit" in refused("check", "--max", limit, "-w", workspace, code=2)
 
 
 def test_a_model_of_an_unreachable_hub_is_refused_in_seconds(workspace, monkeypatch):

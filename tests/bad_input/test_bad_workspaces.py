@@ -109,6 +109,21 @@ def test_a_damaged_shard_is_told_and_its_images_are_looked_at_again(file, keep, 
     done("report", "-w", workspace)
 
 
+@pytest.mark.parametrize("name", ["manifest.parquet", "ingested.parquet", "rejected.parquet", "version.json"])
+def test_a_damaged_version_is_told_and_the_next_apply_makes_another(name, workspace):
+    done("apply", "-w", workspace)
+    file = workspace / "versions/1" / name
+    if name == "version.json":
+        file.write_text("{")
+    else:
+        pd.read_parquet(file).head(3).to_parquet(file)  # a table still, of fewer rows
+    for command in (("diff", "0", "1"), ("diff",), ("report",), ("retrain",)):
+        if name != "rejected.parquet" or command != ("retrain",):  # which needs no reasons
+            assert f"version 1 is damaged: its {name}" in refused(*command, "-w", workspace)
+    done("apply", "-w", workspace)
+    done("diff", "0", "2", "-w", workspace)
+
+
 def test_a_damaged_ledger_is_never_written_over(images, workspace, tmp_path):
     file = verdicts(workspace, tmp_path / "verdicts.csv")
     (workspace / "ledger.sqlite").write_bytes(b"not a database, but perhaps something can be saved of it" * 99)

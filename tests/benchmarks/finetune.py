@@ -37,7 +37,7 @@ def main() -> None:
     sets = label_quality.label_sets(people.to_numpy(str), truth)
     for name in given.only:
         labels = sets.get(name, sets["majority of three"])
-        samples = pd.DataFrame({"sample_id": people.index, "label": labels, "group": None})
+        samples = pd.DataFrame({"sample_id": people.index, "sha256": None, "label": labels, "group": None})
         samples["path"] = [str(given.out / image) for image in people.index]
         said = all_said(people, samples) if name == CONSENSUS else None
         folder = given.out / f"finetune-{name.replace(' ', '-')}-{given.epochs}"

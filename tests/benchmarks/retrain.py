@@ -47,7 +47,7 @@ def true_manifest(bench: Path, images: int | None) -> pd.DataFrame:
     train, test = truth[truth["split"] == "train"], truth[truth["split"] == "test"]
     chosen = pd.concat([train.sample(n=images, random_state=0) if images else train, test])
     paths = [str(bench / name) for name in chosen["sample_id"]]
-    return chosen.assign(path=paths, group=pd.Series(None, index=chosen.index, dtype="str"))
+    return chosen.assign(path=paths, sha256=None, group=pd.Series(None, index=chosen.index, dtype="str"))
 
 
 def first_labels(bench: Path, truth: pd.DataFrame) -> pd.Series:

@@ -114,6 +114,15 @@ def test_a_class_with_the_workspace_of_another_program_is_a_class(plant, content
     assert reasons(source) == {"dog/workspace.json": "is no image by its suffix '.json'"}
 
 
+def test_an_export_inside_the_folder_is_left_alone_with_a_reason_and_read_by_its_own_name(plant):
+    root = plant("cat/1.jpg", "dog/1.jpg", "clean/train/cat/1.jpg", "clean/test/dog/1.jpg", "clean/.curate-export.json")
+    source = read_source(root)
+    assert source.sources["sample_id"].tolist() == ["cat/1.jpg", "dog/1.jpg"]
+    (problem,) = source.problems.to_dict("records")
+    assert problem["image"] == "clean" and problem["reason"].startswith("is an export of curate apply")
+    assert read_source(root / "clean").layout == "split and class folders"
+
+
 def test_names_that_differ_in_case_or_normalisation_are_different_samples(plant):
     names = ["cat/a.jpg", "cat/A.jpg", "cat/e\u0301.jpg", "cat/\u00e9.jpg"]
     assert sorted(read_source(plant(*names)).sources["sample_id"]) == sorted(names)

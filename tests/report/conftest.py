@@ -57,6 +57,7 @@ def facts() -> ReportFacts:
         versions=[
             {"version": 1, "parent": 0, "made": "2025-11-22T06:20:00+00:00", "counts": {"samples": 110, "dropped": 3}}
         ],
+        compared=(0, 1),
         diff=make_diff(samples),
         comparison=make_comparison(samples, rng)[0],
         predictions=make_comparison(samples, rng)[1],

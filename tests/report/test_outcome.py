@@ -10,15 +10,22 @@ import pytest
 from scipy.stats import binomtest
 
 from curate.report.facts import ReportFacts
+from curate.report.html import render
 from curate.report.outcome import outcome, verdict, versions, wilson
 from curate.report.pictures import Pictures
 
 
 @pytest.mark.parametrize(
-    ("interval", "answer"), [((0.001, 0.02), "Yes"), ((-0.02, -0.001), "No"), ((-0.01, 0.03), "Can’t tell yet")]
+    ("interval", "p_value", "answer"),
+    [
+        ((0.001, 0.02), 0.01, "Yes"),
+        ((-0.02, -0.001), 0.01, "No"),
+        ((-0.01, 0.03), 0.01, "Can’t tell yet"),
+        ((0.005, 0.04), 0.125, "Can’t tell yet"),  # four images that only the model after gets right
+    ],
 )
-def test_the_verdict_follows_the_interval_not_the_difference(interval: tuple[float, float], answer: str) -> None:
-    assert verdict({"accuracy_interval": interval})["answer"] == answer
+def test_the_answer_wants_the_interval_and_the_test(interval: tuple[float, float], p_value: float, answer: str) -> None:
+    assert verdict({"accuracy_interval": interval, "p_value": p_value})["answer"] == answer
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 10), (7, 10), (10, 10), (1234, 2000)])
@@ -50,6 +57,22 @@ def test_a_comparison_without_a_control_is_told_without_one(facts: ReportFacts) 
     assert view is not None
     assert view["beside_control"] is None
     assert [row["name"] for row in view["accuracy"]["rows"]] == ["before", "after"]
+
+
+def test_the_versions_of_a_run_stand_beside_its_figures(facts: ReportFacts) -> None:
+    page = render(facts)
+    assert "accuracy before (version 0)" in page and "Version 0 before, version 1 after." in page
+    assert "From version 0 to version 1, 2 images changed" in page
+    assert "has not been judged" not in page
+
+
+@pytest.mark.parametrize("compared", [(0, 1), (0, 0), (1, 0)])
+def test_a_later_version_than_the_judged_one_gets_no_answer(facts: ReportFacts, compared: tuple[int, int]) -> None:
+    later = [*facts.versions, {**facts.versions[0], "version": 2, "parent": 1}]
+    page = render(replace(facts, versions=later, compared=compared))
+    assert "Not known of version 2." in page and f"compares version {compared[0]} with version {compared[1]}." in page
+    assert "Version 2 is later and has not been judged" in page
+    assert not any(f">{answer}.</span>" in page for answer in ("Yes", "No", "Can’t tell yet"))
 
 
 def test_changes_are_counted_by_kind_and_by_pair_of_labels(bare: Callable[..., ReportFacts]) -> None:

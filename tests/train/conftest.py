@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -53,8 +55,13 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
         file = folder / f"{number:03d}.png"
         cv2.imwrite(str(file), (source.images[number] * 15.9).astype(np.uint8))
         split = "test" if number % 3 == 0 else "train"
-        rows.append((file.name, str(file), str(source.target[number]), split, None))
-    return pd.DataFrame(rows, columns=["sample_id", "path", "label", "split", "group"]).astype({"group": "str"})
+        rows.append((file.name, str(file), str(source.target[number]), split, None, sha256_of(file)))
+    columns = ["sample_id", "path", "label", "split", "group", "sha256"]
+    return pd.DataFrame(rows, columns=columns).astype({"group": "str"})
+
+
+def sha256_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 @pytest.fixture

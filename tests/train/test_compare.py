@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from command import picture
 
 from curate.config import TrainOptions
 from curate.embed.embedder import Embedder
@@ -204,6 +207,33 @@ class TestResuming:
         changed = retrain(digits, digits, tmp_path / "a", options=replace(SMALL, folds=0))
         fresh = retrain(digits, digits, tmp_path / "b", options=replace(SMALL, folds=0))
         pd.testing.assert_frame_equal(changed.predictions, fresh.predictions)
+
+    @pytest.mark.parametrize("options", [SMALL, replace(FULL, epochs=1)])
+    def test_other_pictures_under_the_same_names_train_anew(
+        self, digits: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: TrainOptions
+    ) -> None:
+        few = copied(digits[digits.index % 5 < 2], tmp_path / "images")
+        with monkeypatch.context() as patch:
+            interrupt(patch, after_epochs=2 * options.epochs - 1)  # one arm is finished, another perhaps begun
+            with pytest.raises(KeyboardInterrupt):
+                retrain(few, few, tmp_path / "cut", options=options)
+        for number, path in enumerate(few["path"]):
+            picture(Path(path), number)
+        other = few.assign(sha256=[sha256_of(path) for path in few["path"]])
+        resumed = retrain(other, other, tmp_path / "cut", options=options)
+        fresh = retrain(other, other, tmp_path / "fresh", options=options)
+        pd.testing.assert_frame_equal(resumed.predictions, fresh.predictions)
+        pd.testing.assert_frame_equal(resumed.pred_probs, fresh.pred_probs)
+
+
+def copied(version: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """The version with files of its own, which a test may change."""
+    folder.mkdir()
+    return version.assign(path=[shutil.copy(path, folder) for path in version["path"]])
+
+
+def sha256_of(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def interrupt(patch: pytest.MonkeyPatch, *, after_epochs: int) -> None:

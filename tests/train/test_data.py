@@ -24,6 +24,7 @@ def manifest(n_train: int = 40, n_val: int = 10, n_test: int = 10) -> pd.DataFra
             "label": ["ant", "bee"] * (n // 2),
             "split": ["train"] * n_train + ["val"] * n_val + ["test"] * n_test,
             "group": pd.Series([None] * n, dtype="str"),
+            "sha256": [f"{i:064x}" for i in range(n)],
         }
     )
 

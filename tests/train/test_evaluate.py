@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from curate.train.evaluate import compare, mcnemar, score
+from curate.train.evaluate import GROUPED, MCNEMAR, compare, paired_test, score, sign_flip, verdict
 
 CLASSES = ["ant", "bee", "cat", "dog"]
 NAMES = np.array(CLASSES)
@@ -60,7 +62,8 @@ def test_a_name_outside_the_classes_is_refused() -> None:
 def test_mcnemar_gives_the_exact_binomial_tail(only_first: int, only_second: int, p_value: float) -> None:
     both = [(True, True)] * 7 + [(False, False)] * 3
     right = np.array(both + [(True, False)] * only_first + [(False, True)] * only_second)
-    found = mcnemar(right[:, 0], right[:, 1])
+    found = paired_test(right[:, 0], right[:, 1])
+    assert found.name == MCNEMAR
     assert (found.only_first, found.only_second) == (only_first, only_second)
     assert found.p_value == pytest.approx(p_value, rel=1e-3)
 
@@ -100,7 +103,7 @@ def test_samples_of_one_group_widen_the_interval() -> None:
 
 def test_equal_predictions_differ_by_nothing(labels: np.ndarray) -> None:
     same = compare(labels, labels, labels, CLASSES, bootstraps=100)
-    assert same.accuracy == 0 and same.accuracy_interval == (0, 0) and same.mcnemar.p_value == 1
+    assert same.accuracy == 0 and same.accuracy_interval == (0, 0) and same.test.p_value == 1
 
 
 def test_a_comparison_repeats_with_its_seed_and_turns_round_with_its_sides(labels: np.ndarray) -> None:
@@ -108,7 +111,7 @@ def test_a_comparison_repeats_with_its_seed_and_turns_round_with_its_sides(label
     there = compare(labels, first, labels, CLASSES)
     assert there == compare(labels, first, labels, CLASSES)
     back = compare(labels, labels, first, CLASSES)
-    assert back.accuracy == -there.accuracy and back.mcnemar.only_first == there.mcnemar.only_second
+    assert back.accuracy == -there.accuracy and back.test.only_first == there.test.only_second
 
 
 def test_the_95_percent_interval_covers_the_true_difference_about_95_times_in_100() -> None:
@@ -120,3 +123,77 @@ def test_the_95_percent_interval_covers_the_true_difference_about_95_times_in_10
         low, high = compare(["ant"] * 300, first, second, CLASSES, bootstraps=400, seed=trial).accuracy_interval
         covered += low <= 0.05 <= high
     assert 0.91 <= covered / 200 <= 0.98
+
+
+# ---- the verdict -----------------------------------------------------------------------------
+
+
+def only_second(n: int, right: int, groups: list[int] | None = None) -> str:
+    """The verdict on `n` samples of which the second model alone gets the first `right`."""
+    labels, first = np.full(n, "ant"), np.where(np.arange(n) < right, "bee", "ant")
+    return compare(labels, first, labels, CLASSES, groups=groups).verdict
+
+
+@pytest.mark.parametrize("right", [0, 4, 5])
+def test_a_handful_of_differing_images_is_no_verdict(right: int) -> None:
+    """Of 4 and 5 the bootstrap's interval leaves 0, though a fair coin falls so in 1 of 8 and 1 of 16."""
+    assert only_second(200, right) == "no difference shown"
+
+
+def test_six_images_on_one_side_are_a_verdict_on_either_side() -> None:
+    """Six of six: p = 2 / 64."""
+    assert only_second(200, 6) == "better"
+    labels, first = np.full(200, "ant"), np.where(np.arange(200) < 6, "bee", "ant")
+    assert compare(labels, labels, first, CLASSES).verdict == "worse"
+
+
+@pytest.mark.parametrize("groups", [[0] * 200, [n % 2 for n in range(200)], [n // 40 for n in range(200)]])
+def test_differences_within_one_to_five_groups_are_no_verdict(groups: list[int]) -> None:
+    """However many images differ: with five groups on one side p is 2 / 32."""
+    assert only_second(200, 200, groups) == "no difference shown"
+    assert only_second(200, 2, groups) == "no difference shown"
+
+
+def test_six_groups_on_one_side_are_a_verdict() -> None:
+    found = paired_test(np.zeros(60, bool), np.ones(60, bool), groups=np.arange(60) // 10)
+    assert found.name == GROUPED and found.p_value == pytest.approx(2 / 64)
+    assert only_second(60, 60, [n // 10 for n in range(60)]) == "better"
+
+
+def test_the_rule_wants_both_the_interval_and_the_test() -> None:
+    assert verdict((0.001, 0.02), 0.049) == "better" and verdict((-0.02, -0.001), 0.049) == "worse"
+    assert {verdict((0.001, 0.02), 0.05), verdict((-0.001, 0.02), 0.01)} == {"no difference shown"}
+
+
+def test_sign_flips_equal_the_count_of_all_of_them() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        differences = rng.integers(-6, 7, rng.integers(0, 9))
+        sums = np.array([np.dot(signs, differences) for signs in product((-1, 1), repeat=len(differences))])
+        expected = (np.abs(sums) >= abs(differences.sum())).mean()
+        assert sign_flip(differences) == pytest.approx(expected)
+
+
+def test_sign_flips_of_many_groups_are_exact_and_quick() -> None:
+    """5,000 groups of up to 20 images, against the normal distribution that so many tend to."""
+    from scipy.stats import norm
+
+    differences = np.random.default_rng(0).integers(-20, 21, 5000)
+    z = abs(differences.sum()) / np.sqrt((differences**2).sum())
+    assert sign_flip(differences) == pytest.approx(2 * norm.sf(z), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("n_groups", "errors"), [(None, 0.01), (None, 0.05), (None, 0.3), (5, 0.1), (12, 0.1), (40, 0.1)]
+)
+def test_of_equal_models_at_most_one_in_twenty_pairs_is_told_apart(n_groups: int | None, errors: float) -> None:
+    """Two models that err alike on 200 images, in groups together: 300 pairs, so that 0.05 is seen as 0.05 ± 0.025."""
+    rng = np.random.default_rng(0)
+    groups = None if n_groups is None else np.sort(rng.integers(0, n_groups, 200))
+    told_apart = 0
+    for trial in range(300):
+        hard = np.full((200, 2), errors) if groups is None else rng.beta(0.5, 4, (n_groups, 2))[groups]
+        first, second = np.where(rng.random((200, 2)) < hard, "bee", "ant").T
+        found = compare(["ant"] * 200, first, second, CLASSES, bootstraps=200, seed=trial, groups=groups)
+        told_apart += found.verdict != "no difference shown"
+    assert told_apart / 300 <= 0.075
