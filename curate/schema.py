@@ -196,6 +196,7 @@ QUEUE = Table(
     (
         Column("rank", "integer", "1 = first"),
         _ID,
+        _text("sha256", "content of the file: a verdict is about this picture", nullable=True),
         _text("issue", "the finder that flagged it"),
         _number("score", "the finder's score; lower is worse", unit_range=True),
         _number("probability", "P(the flag is right)", unit_range=True),

@@ -114,6 +114,21 @@ def test_a_changed_file_is_looked_at_again_and_its_decision_waits(images, worksp
     assert rejected(workspace) == ["cat/003.png"]
 
 
+def test_a_csv_written_before_two_files_were_swapped_decides_on_neither(images, workspace, tmp_path):
+    shutil.copy(images / "cat/000.png", images / "cat/copy.png")
+    done("ingest", images, "-w", workspace)
+    done("review", "--csv", "--out", tmp_path / "queue.csv", "--issue", "exact_duplicate", "-w", workspace)
+    filled = pd.read_csv(tmp_path / "queue.csv", dtype=str).assign(action="accept")
+    filled.to_csv(tmp_path / "queue.csv", index=False)
+    (images / "cat/copy.png").rename(images / "cat/held.png")
+    (images / "dog/000.png").rename(images / "cat/copy.png")
+    (images / "cat/held.png").rename(images / "dog/000.png")
+    done("ingest", images, "-w", workspace)
+    said = done("decide", tmp_path / "queue.csv", "--reviewer", "ann", "-w", workspace)
+    assert "1 decision(s) recorded" in said  # that on the copy which nobody touched
+    assert "(cat/copy.png): the picture has changed since" in said
+
+
 def test_a_touched_file_is_opened_and_nothing_else_happens(images, workspace):
     was = pd.read_parquet(workspace / "issues/label.parquet")
     os.utime(images / "dog/001.png", (1, 1))

@@ -15,13 +15,13 @@ from typing import Any
 import pandas as pd
 
 from curate.errors import LedgerError
-from curate.review.decision import FIELDS, evidence
+from curate.review.decision import FIELDS, evidence, plain
 from curate.schema import ACTIONS, conform
 
 # People fill in action, label and reason; `why` and `given_label` are the queue's reason and label.
 CSV_COLUMNS = (
     *("rank", "why", "given_label", "suggested_label", "proposed_action", "action", "label", "reason"),
-    *("sample_id", "issue", "probability", "score", "split", "group_id", "nearest_id"),
+    *("sample_id", "issue", "probability", "score", "split", "group_id", "nearest_id", "sha256"),
 )
 NEEDED = ("sample_id", "issue", "action")
 ACCEPT = "accept"  # in a file: do as proposed
@@ -64,8 +64,9 @@ def read_decisions(
     """Read verdicts from a CSV: that of `queue_csv`, that of the HTML page, or one made by hand.
 
     Needed are the columns `sample_id, issue, action`; used where present are `label, reason, reviewer,
-    proposed_action, suggested_label, given_label, probability, score`. Rows without an action are undecided, and
-    passed over. Columns may be separated by comma, semicolon or tab.
+    proposed_action, suggested_label, given_label, probability, score, sha256`. Rows without an action are undecided,
+    and passed over. A row whose `sha256` is no longer that of its sample judged another picture: a problem. Columns
+    may be separated by comma, semicolon or tab.
 
     Parameters
     ----------
@@ -129,6 +130,9 @@ class _RowProblem(Exception):
 def _decision(row: Mapping[str, str], known: _Known) -> dict[str, str | None]:
     _check_cells(row)
     sample_id = _one_of(row, "sample_id", known.samples, "no such sample")
+    now = known.samples[sample_id]
+    if (judged := _cell(row, "sha256")) and judged != plain(now["sha256"]):
+        raise _RowProblem("the picture has changed since: this row judged another one")
     issue = _cell(row, "issue")
     if not issue or (known.issues is not None and issue not in known.issues):
         raise _RowProblem(f"unknown issue {issue!r}" + _similar(issue, known.issues or ()))
@@ -136,7 +140,6 @@ def _decision(row: Mapping[str, str], known: _Known) -> dict[str, str | None]:
     reviewer = _cell(row, "reviewer") or known.reviewer
     if not reviewer:
         raise _RowProblem("no reviewer")
-    now = known.samples[sample_id]
     return {
         "sample_id": sample_id,
         "sha256": now["sha256"],
