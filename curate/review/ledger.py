@@ -28,6 +28,12 @@ COLUMNS = tuple(column.name for column in TABLES["decisions"].columns)
 TEXT = {column.name for column in TABLES["decisions"].columns if column.kind == "string"}
 UNDONE = "EXISTS (SELECT 1 FROM decisions AS later WHERE later.undoes = decisions.decision_id)"
 STANDING = f"action <> 'undo' AND NOT {UNDONE}"
+# A later verdict takes the place of one on the same content. One without a recorded content is about the name alone.
+SUPERSEDED = """EXISTS (SELECT 1 FROM decisions AS newer
+    WHERE newer.sample_id = decisions.sample_id AND newer.issue = decisions.issue
+    AND (newer.sha256 = decisions.sha256 OR newer.sha256 IS NULL OR decisions.sha256 IS NULL)
+    AND newer.decision_id > decisions.decision_id AND newer.action <> 'undo'
+    AND NOT EXISTS (SELECT 1 FROM decisions AS later WHERE later.undoes = newer.decision_id))"""
 
 
 class Ledger:
@@ -121,12 +127,14 @@ class Ledger:
             return ids
 
     def current(self) -> pd.DataFrame:
-        """The decisions in force (schema DECISIONS): per sample and issue the last that was not undone."""
+        """The decisions in force (schema DECISIONS): per sample, content and issue the last that was not undone.
+
+        Those on contents that a sample had before stay: their pictures may have another name now, or come back.
+        `curate.review.moves.follow_moves` tells which of them stand on today's files.
+        """
         return self._select(
             COLUMNS,
-            f"""SELECT {", ".join(COLUMNS)} FROM decisions WHERE decision_id IN
-                (SELECT MAX(decision_id) FROM decisions WHERE {STANDING} GROUP BY sample_id, issue)
-                ORDER BY decision_id""",
+            f"SELECT {', '.join(COLUMNS)} FROM decisions WHERE {STANDING} AND NOT {SUPERSEDED} ORDER BY decision_id",
         )
 
     def history(self) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from curate.errors import ReviewError
 from curate.review.desk import Desk, Tables
 from curate.review.ledger import Ledger
 from curate.review.mongo import Mongo, find_mongod, free_port
+from curate.review.moves import follow_moves
 from curate.review.running import Running, alone
 from curate.review.server import LOOPBACK, Guard, serve
 from curate.schema import empty
@@ -234,7 +235,7 @@ def _write_answers(workspace: Workspace, ledger: Ledger) -> None:
     from curate.ingest.annotations import ARBITER
     from curate.review.decision import read_evidence
 
-    decisions = ledger.current()
+    decisions = follow_moves(ledger.current(), workspace.read("samples")).decisions
     settled = decisions[read_evidence(decisions, "votes").notna() & decisions["action"].isin(["keep", "relabel"])]
     if settled.empty:
         return

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_tables import make_decisions, make_samples, sha
 
+from curate.review.ledger import Ledger
 from curate.review.moves import follow_moves
 from curate.schema import empty, validate
+from curate.verbs.app import ANSWERS, _write_answers
+from curate.workspace import Workspace
 
 
 def where(decisions: pd.DataFrame) -> dict[tuple[str, str], str]:
@@ -57,6 +62,31 @@ def test_a_file_with_new_content_loses_its_decision_until_the_content_is_back() 
     assert followed.decisions.empty
     assert followed.stale["why"].tolist() == ["the content of the file has changed"]
     assert len(follow_moves(decisions, before).decisions) == 1
+
+
+def test_a_renamed_picture_keeps_its_decision_when_its_old_name_is_decided_on_again(tmp_path: Path) -> None:
+    now = make_samples({"a": {"sha256": "Y"}, "b": {"sha256": "X"}})
+    verdict = {"issue": "label", "reviewer": "ann"}
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.add([{"sample_id": "a", "sha256": "X", "action": "relabel", "label": "dog", **verdict}])
+        ledger.add([{"sample_id": "a", "sha256": "Y", "action": "keep", **verdict}])
+        assert where(follow_moves(ledger.current(), now).decisions) == {
+            ("b", "label"): "relabel",
+            ("a", "label"): "keep",
+        }
+        followed = follow_moves(ledger.current(), now[now["sample_id"].eq("a")])  # changed in place, not renamed
+        assert where(followed.decisions) == {("a", "label"): "keep"}
+        assert followed.stale["why"].tolist() == ["the content of the file has changed"]
+
+
+def test_an_answer_to_annotators_follows_its_picture(tmp_path: Path) -> None:
+    workspace = Workspace.create(tmp_path / "ws")
+    workspace.write("samples", make_samples({"a": {"sha256": "Y"}, "b": {"sha256": "X"}}))
+    answer = {"sample_id": "a", "sha256": "X", "issue": "label", "action": "relabel", "label": "dog", "reviewer": "ann"}
+    with Ledger(workspace.ledger) as ledger:
+        ledger.add([{**answer, "evidence": {"votes": ["cat", "dog"]}}])
+        _write_answers(workspace, ledger)
+    assert workspace.read(ANSWERS)[["image", "label"]].to_numpy().tolist() == [["b", "dog"]]
 
 
 def test_a_file_that_can_not_be_read_now_is_told_apart_from_a_changed_one() -> None:
