@@ -129,6 +129,17 @@ def test_a_csv_written_before_two_files_were_swapped_decides_on_neither(images, 
     assert "(cat/copy.png): the picture has changed since" in said
 
 
+def test_a_copy_that_is_the_last_one_now_is_not_dropped_and_apply_says_so(images, workspace):
+    shutil.copy(images / "cat/000.png", images / "cat/copy.png")
+    done("ingest", images, "-w", workspace)
+    decide(workspace, "cat/copy.png", "exact_duplicate")
+    assert rejected(workspace) == ["cat/copy.png"]
+    (images / "cat/000.png").unlink()
+    done("ingest", images, "-w", workspace)
+    assert "no longer applies: it would drop the last copy (1)" in done("apply", "--dry-run", "-w", workspace)
+    assert rejected(workspace) == []
+
+
 def test_a_touched_file_is_opened_and_nothing_else_happens(images, workspace):
     was = pd.read_parquet(workspace / "issues/label.parquet")
     os.utime(images / "dog/001.png", (1, 1))

@@ -66,7 +66,7 @@ def build_queue(
     the rows of the input, the result is the same.
     """
     samples = samples[samples["status"].eq("ok")]
-    decisions = follow_moves(decisions, samples).decisions
+    decisions = follow_moves(decisions, samples, pairs).decisions
     flags = open_flags(samples, issues)
     calibration = calibrate_all(outcomes(flags, decisions))
     flags = _with_proposals(_with_verdicts(flags, decisions), samples)

@@ -29,6 +29,7 @@ class ApplySummary:
     version: int | None
     counts: dict[str, int]
     actions: pd.DataFrame  # ACTIONS_TABLE
+    stale: pd.DataFrame  # decisions that no longer apply, with the column `why`
     written: list[Path]
 
     def to_dict(self) -> dict[str, Any]:
@@ -39,6 +40,8 @@ class ApplySummary:
         lines += [f"  {name.replace('_', ' '):<14}{count:>8,}" for name, count in self.counts.items()]
         held = self.actions.loc[self.actions["action"].eq("keep"), "reason"].str.split(": would").str[0].value_counts()
         lines += [f"  held back: {reason} ({count:,})" for reason, count in held.items()]
+        stale = self.stale["why"].value_counts()
+        lines += [f"  no longer applies: {why} ({count:,})" for why, count in stale.items()]
         return "\n".join(lines + [f"  written: {path}" for path in self.written])
 
 
@@ -65,9 +68,9 @@ def apply(
     options = options or PolicyOptions()
     with workspace.writing():
         samples = workspace.read("samples")
-        decisions = followed_decisions(workspace).decisions
+        followed = followed_decisions(workspace)
         pairs = workspace.read("near_duplicate_pairs")
-        actions = plan(samples, found_issues(workspace), decisions, pairs, options=options)
+        actions = plan(samples, found_issues(workspace), followed.decisions, pairs, options=options)
         manifest, rejected = build(samples, actions)
         counts = {
             "samples": len(manifest),
@@ -76,7 +79,7 @@ def apply(
             "unreadable": int(rejected["decided_by"].eq("unreadable").sum()),
         }
         if dry_run:
-            return ApplySummary(None, counts, actions, [])
+            return ApplySummary(None, counts, actions, followed.stale, [])
         version = _keep(workspace, manifest, rejected, actions, counts, options)
         workspace.write(
             APPLIED,
@@ -84,7 +87,7 @@ def apply(
             parameters={"policy": asdict(options), "decisions": ledger_state(workspace)},
             inputs=["samples", *found_issues(workspace)],
         )
-    return ApplySummary(version, counts, actions, _export(manifest, export_to, how, csv, progress))
+    return ApplySummary(version, counts, actions, followed.stale, _export(manifest, export_to, how, csv, progress))
 
 
 def manifest_of(workspace: Workspace, version: int) -> pd.DataFrame:

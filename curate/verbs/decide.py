@@ -43,7 +43,7 @@ def followed_decisions(workspace: Workspace) -> Followed:
     """The decisions in force on today's files, and those that no longer apply."""
     with Ledger(workspace.ledger) as ledger:
         decisions = ledger.current()
-    return follow_moves(decisions, workspace.read("samples"))
+    return follow_moves(decisions, workspace.read("samples"), workspace.read("near_duplicate_pairs"))
 
 
 def decide_from_file(
