@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from command import class_folders, done, picture
+from command import class_folders, done, picture, refused
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +127,26 @@ def test_a_csv_written_before_two_files_were_swapped_decides_on_neither(images, 
     said = done("decide", tmp_path / "queue.csv", "--reviewer", "ann", "-w", workspace)
     assert "1 decision(s) recorded" in said  # that on the copy which nobody touched
     assert "(cat/copy.png): the picture has changed since" in said
+
+
+def test_a_half_filled_csv_is_not_written_over_before_its_verdicts_are_recorded(images, workspace):
+    shutil.copy(images / "cat/000.png", images / "cat/copy.png")
+    done("ingest", images, "-w", workspace)
+    file = workspace / "reports/review.csv"
+    done("review", "--csv", "-w", workspace)
+    done("review", "--csv", "-w", workspace)  # nobody has filled it in
+    filled = pd.read_csv(file, dtype=str)
+    filled.loc[0, "action"] = "accept"
+    filled.to_csv(file, index=False)
+    said = refused("review", "--csv", "-w", workspace)
+    assert "1 verdict(s) that are not in the ledger" in said and f"curate decide {file}" in said
+    assert pd.read_csv(file, dtype=str).equals(filled)
+    done("review", "--csv", "--out", workspace / "other.csv", "-w", workspace)
+    done("decide", file, "--reviewer", "ann", "-w", workspace)
+    done("review", "--csv", "-w", workspace)
+    assert pd.read_csv(file)["action"].isna().all()
+    file.write_bytes(filled.to_csv(index=False).encode("utf-16"))
+    assert "would be lost" in refused("review", "--csv", "-w", workspace)
 
 
 def test_a_copy_that_is_the_last_one_now_is_not_dropped_and_apply_says_so(images, workspace):

@@ -112,6 +112,23 @@ def read_decisions(
     )
 
 
+def unrecorded(file: Path | str, history: pd.DataFrame) -> int:
+    """How many verdicts of a CSV, whether they can be used or not, are not in the ledger.
+
+    Parameters
+    ----------
+    history : every row of the ledger, as `Ledger.history` gives it
+
+    Raises
+    ------
+    LedgerError : the file can't be read
+    """
+    columns = [history[name].astype("object").fillna("") for name in ("sample_id", "issue", "action", "label")]
+    recorded = set(zip(*([cell.strip() for cell in column] for column in columns), strict=True))
+    filled_in = (row for row in _rows(Path(file)) if _cell(row, "action"))
+    return sum((_cell(row, "sample_id"), _cell(row, "issue"), *_said(row)) not in recorded for row in filled_in)
+
+
 @dataclass(frozen=True)
 class _Known:
     """What a row is checked against."""
@@ -156,12 +173,21 @@ def _decision(row: Mapping[str, str], known: _Known) -> dict[str, str | None]:
     }
 
 
+def _said(row: Mapping[str, str]) -> tuple[str, str]:
+    """The action, and the label of a relabel, as they stand in the row."""
+    action, label = _named(row)
+    return action, _cell(row, label) if action == "relabel" else ""
+
+
+def _named(row: Mapping[str, str]) -> tuple[str, str]:
+    """The action, and the column that holds the label of a relabel."""
+    action = _cell(row, "action").lower()
+    return (_cell(row, "proposed_action").lower(), "suggested_label") if action == ACCEPT else (action, "label")
+
+
 def _action(row: Mapping[str, str], known: _Known) -> tuple[str, str | None]:
     """The action, and the label of a relabel."""
-    action, cell = _cell(row, "action").lower(), "label"
-    if action == ACCEPT:
-        action = _cell(row, "proposed_action").lower()
-        cell = "suggested_label"
+    action, cell = _named(row)
     if action not in ACTIONS:
         raise _RowProblem(f"unknown action {action!r}" + _similar(action, [*ACTIONS, ACCEPT]))
     if action != "relabel":
