@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from command import class_folders, done, picture, refused
+
+from curate.apply import policy
+from curate.review import bulk
+from curate.review.ledger import Ledger
+from curate.verbs.decide import decide_by_threshold
+from curate.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +155,73 @@ def test_a_half_filled_csv_is_not_written_over_before_its_verdicts_are_recorded(
     assert pd.read_csv(file)["action"].isna().all()
     file.write_bytes(filled.to_csv(index=False).encode("utf-16"))
     assert "would be lost" in refused("review", "--csv", "-w", workspace)
+
+
+def two_copies(images: Path, workspace: Path) -> None:
+    for name in ("000", "001"):
+        shutil.copy(images / f"cat/{name}.png", images / f"cat/copy-{name}.png")
+    done("ingest", images, "-w", workspace)
+
+
+def test_two_bulk_rules_at_once_decide_once(images, workspace, monkeypatch):
+    two_copies(images, workspace)
+    together, real = threading.Barrier(2), bulk.bulk_decisions
+
+    def bulk_decisions(*tables, **rule):
+        decisions = real(*tables, **rule)
+        with suppress(threading.BrokenBarrierError):
+            together.wait(timeout=2)
+        return decisions
+
+    monkeypatch.setattr(bulk, "bulk_decisions", bulk_decisions)
+    rule = Workspace(workspace), "exact_duplicate", 0.5, "drop"
+    clerks = [threading.Thread(target=decide_by_threshold, args=rule, kwargs={"reviewer": name}) for name in "ab"]
+    for clerk in clerks:
+        clerk.start()
+    for clerk in clerks:
+        clerk.join()
+    with Ledger(workspace / "ledger.sqlite") as ledger:
+        assert len(ledger.history()) == len(ledger.current()) == 2
+    done("undo", "--last", "1", "--reviewer", "a", "-w", workspace)
+    assert rejected(workspace) == []
+
+
+def test_a_persons_keep_during_a_bulk_rule_is_not_overridden(images, workspace, monkeypatch):
+    two_copies(images, workspace)
+    real = bulk.bulk_decisions
+    keep = {"sample_id": "cat/copy-000.png", "issue": "exact_duplicate", "action": "keep", "reviewer": "ann"}
+
+    def record() -> None:
+        with Ledger(workspace / "ledger.sqlite") as ledger:
+            ledger.add([keep])
+
+    def bulk_decisions(*tables, **rule):
+        decisions = real(*tables, **rule)
+        person.start()
+        person.join(timeout=1)
+        return decisions
+
+    person = threading.Thread(target=record)
+    monkeypatch.setattr(bulk, "bulk_decisions", bulk_decisions)
+    done("decide", "--issue", "exact_duplicate", "--above", "0.5", "--action", "drop", "-w", workspace)
+    person.join()
+    assert rejected(workspace) == ["cat/copy-001.png"]
+
+
+def test_a_verdict_made_while_apply_works_makes_its_version_stale(images, workspace, monkeypatch):
+    real = policy.plan
+
+    def plan(*tables, **options):
+        decide(workspace, "cat/002.png")
+        return real(*tables, **options)
+
+    decide(workspace, "cat/001.png")
+    monkeypatch.setattr(policy, "plan", plan)
+    assert rejected(workspace) == ["cat/001.png"]
+    assert states(workspace)["apply"] == "stale"
+    monkeypatch.undo()
+    assert rejected(workspace) == ["cat/001.png", "cat/002.png"]
+    assert states(workspace)["apply"] == "done"
 
 
 def test_a_copy_that_is_the_last_one_now_is_not_dropped_and_apply_says_so(images, workspace):

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -39,7 +39,7 @@ SUPERSEDED = """EXISTS (SELECT 1 FROM decisions AS newer
 class Ledger:
     """The decisions of one workspace. Several processes and threads may read and write at once.
 
-    Nothing is opened before it is needed, and only `add` makes the file. In a place that can't be written
+    Nothing is opened before it is needed, and only writing makes the file. In a place that can't be written
     to, the ledger can still be read. Use it in a `with` block, or call `close`. After a fork the child
     opens its own.
 
@@ -88,6 +88,17 @@ class Ledger:
         if not rows:
             return []
         with self._writing(f"{len(rows)} decision(s) not recorded") as database:
+            return _append(database, rows)
+
+    def add_given(self, decide: Callable[[pd.DataFrame], pd.DataFrame]) -> list[int]:
+        """Record what `decide` says of the decisions in force, which nobody else can change in between.
+
+        Parameters
+        ----------
+        decide : called with what `current` returns; what it returns is as for `add`. Other writers wait meanwhile
+        """
+        with self._writing("nothing decided") as database:
+            rows = [checked(row, number) for number, row in enumerate(records(decide(self.current())), start=1)]
             return _append(database, rows)
 
     def undo(

@@ -14,7 +14,7 @@ from curate import __version__
 from curate.config import PolicyOptions
 from curate.errors import StageMissing
 from curate.progress import Progress, silent
-from curate.verbs.decide import followed_decisions, ledger_state
+from curate.verbs.decide import decisions_in_force, digest_of_decisions
 from curate.verbs.issues import found_issues
 from curate.workspace import FORMATS, Workspace, digest_of, replacing_folder
 
@@ -64,12 +64,13 @@ def apply(
     """
     from curate.apply.policy import plan
     from curate.apply.version import build
+    from curate.review.moves import follow_moves
 
     options = options or PolicyOptions()
     with workspace.writing():
-        samples = workspace.read("samples")
-        followed = followed_decisions(workspace)
-        pairs = workspace.read("near_duplicate_pairs")
+        samples, pairs = workspace.read("samples"), workspace.read("near_duplicate_pairs")
+        recorded = decisions_in_force(workspace)  # once: verdicts may come in meanwhile
+        followed = follow_moves(recorded, samples, pairs)
         actions = plan(samples, found_issues(workspace), followed.decisions, pairs, options=options)
         manifest, rejected = build(samples, actions)
         counts = {
@@ -84,7 +85,7 @@ def apply(
         workspace.write(
             APPLIED,
             {"version": version},
-            parameters={"policy": asdict(options), "decisions": ledger_state(workspace)},
+            parameters={"policy": asdict(options), "decisions": digest_of_decisions(recorded)},
             inputs=["samples", *found_issues(workspace)],
         )
     return ApplySummary(version, counts, actions, followed.stale, _export(manifest, export_to, how, csv, progress))

@@ -11,7 +11,7 @@ import pandas as pd
 from curate.errors import LedgerError, ReviewError
 from curate.review.ledger import Ledger
 from curate.review.outlook import Outlook
-from curate.verbs.decide import followed_decisions
+from curate.verbs.decide import decisions_in_force
 from curate.verbs.find import neighbors_of
 from curate.verbs.issues import found_issues, require_issue
 from curate.workspace import Workspace, write_atomically
@@ -47,6 +47,7 @@ def review(
     ------
     ReviewError : there is a CSV of verdicts that the ledger does not have
     """
+    from curate.review.moves import follow_moves
     from curate.review.outlook import outlook
     from curate.review.page import queue_html, thumbnails
     from curate.review.queue import build_queue
@@ -58,7 +59,8 @@ def review(
     samples, issues = workspace.read("samples"), found_issues(workspace)
     if issue:
         require_issue(issues, issue)
-    pairs, decisions = workspace.read("near_duplicate_pairs"), followed_decisions(workspace).decisions
+    pairs = workspace.read("near_duplicate_pairs")
+    decisions = follow_moves(decisions_in_force(workspace), samples, pairs).decisions
     queue = build_queue(samples, issues, pairs, decisions)
     ahead = outlook(samples, issues, decisions, queue)
     asked = queue[queue["issue"].eq(issue)] if issue else queue
