@@ -174,7 +174,7 @@ PAIRS = Table(
 DECISIONS = Table(
     "decisions",
     "ledger.sqlite",
-    "The verdict in force for each sample and issue, as read from the ledger.",
+    "The verdict in force for each sample, content and issue, as read from the ledger.",
     (
         Column("decision_id", "integer", "grows with time"),
         _ID,
@@ -187,7 +187,7 @@ DECISIONS = Table(
         _text("reason", "in the reviewer's words", nullable=True),
         _text("evidence", "JSON: the scores at the time, and bulk rule if any", nullable=True),
     ),
-    key=("sample_id", "issue"),
+    key=("sample_id", "sha256", "issue"),
 )
 QUEUE = Table(
     "queue",
@@ -196,6 +196,7 @@ QUEUE = Table(
     (
         Column("rank", "integer", "1 = first"),
         _ID,
+        _text("sha256", "content of the file: a verdict is about this picture", nullable=True),
         _text("issue", "the finder that flagged it"),
         _number("score", "the finder's score; lower is worse", unit_range=True),
         _number("probability", "P(the flag is right)", unit_range=True),

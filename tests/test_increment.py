@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from command import class_folders, curate, done, picture, refused
 
+from curate.apply import policy
 from curate.find import FINDERS
+from curate.review import bulk
+from curate.review.ledger import Ledger
 from curate.schema import TABLES, conform, validate
+from curate.verbs.decide import decide_by_threshold
+from curate.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +122,119 @@ def test_a_changed_file_is_looked_at_again_and_its_decision_waits(images, worksp
     (images / "cat/003.png").write_bytes(old)
     done("ingest", images, "-w", workspace)
     assert rejected(workspace) == ["cat/003.png"]
+
+
+def test_a_csv_written_before_two_files_were_swapped_decides_on_neither(images, workspace, tmp_path):
+    shutil.copy(images / "cat/000.png", images / "cat/copy.png")
+    done("ingest", images, "-w", workspace)
+    done("review", "--csv", "--out", tmp_path / "queue.csv", "--issue", "exact_duplicate", "-w", workspace)
+    filled = pd.read_csv(tmp_path / "queue.csv", dtype=str).assign(action="accept")
+    filled.to_csv(tmp_path / "queue.csv", index=False)
+    (images / "cat/copy.png").rename(images / "cat/held.png")
+    (images / "dog/000.png").rename(images / "cat/copy.png")
+    (images / "cat/held.png").rename(images / "dog/000.png")
+    done("ingest", images, "-w", workspace)
+    said = done("decide", tmp_path / "queue.csv", "--reviewer", "ann", "-w", workspace)
+    assert "1 decision(s) recorded" in said  # that on the copy which nobody touched
+    assert "(cat/copy.png): the picture has changed since" in said
+
+
+def test_a_half_filled_csv_is_not_written_over_before_its_verdicts_are_recorded(images, workspace):
+    shutil.copy(images / "cat/000.png", images / "cat/copy.png")
+    done("ingest", images, "-w", workspace)
+    file = workspace / "reports/review.csv"
+    done("review", "--csv", "-w", workspace)
+    done("review", "--csv", "-w", workspace)  # nobody has filled it in
+    filled = pd.read_csv(file, dtype=str)
+    filled.loc[0, "action"] = "accept"
+    filled.to_csv(file, index=False)
+    said = refused("review", "--csv", "-w", workspace)
+    assert "1 verdict(s) that are not in the ledger" in said and f"curate decide {file}" in said
+    assert pd.read_csv(file, dtype=str).equals(filled)
+    done("review", "--csv", "--out", workspace / "other.csv", "-w", workspace)
+    done("decide", file, "--reviewer", "ann", "-w", workspace)
+    done("review", "--csv", "-w", workspace)
+    assert pd.read_csv(file)["action"].isna().all()
+    file.write_bytes(filled.to_csv(index=False).encode("utf-16"))
+    assert "would be lost" in refused("review", "--csv", "-w", workspace)
+
+
+def two_copies(images: Path, workspace: Path) -> None:
+    for name in ("000", "001"):
+        shutil.copy(images / f"cat/{name}.png", images / f"cat/copy-{name}.png")
+    done("ingest", images, "-w", workspace)
+
+
+def test_two_bulk_rules_at_once_decide_once(images, workspace, monkeypatch):
+    two_copies(images, workspace)
+    together, real = threading.Barrier(2), bulk.bulk_decisions
+
+    def bulk_decisions(*tables, **rule):
+        decisions = real(*tables, **rule)
+        with suppress(threading.BrokenBarrierError):
+            together.wait(timeout=2)
+        return decisions
+
+    monkeypatch.setattr(bulk, "bulk_decisions", bulk_decisions)
+    rule = Workspace(workspace), "exact_duplicate", 0.5, "drop"
+    clerks = [threading.Thread(target=decide_by_threshold, args=rule, kwargs={"reviewer": name}) for name in "ab"]
+    for clerk in clerks:
+        clerk.start()
+    for clerk in clerks:
+        clerk.join()
+    with Ledger(workspace / "ledger.sqlite") as ledger:
+        assert len(ledger.history()) == len(ledger.current()) == 2
+    done("undo", "--last", "1", "--reviewer", "a", "-w", workspace)
+    assert rejected(workspace) == []
+
+
+def test_a_persons_keep_during_a_bulk_rule_is_not_overridden(images, workspace, monkeypatch):
+    two_copies(images, workspace)
+    real = bulk.bulk_decisions
+    keep = {"sample_id": "cat/copy-000.png", "issue": "exact_duplicate", "action": "keep", "reviewer": "ann"}
+
+    def record() -> None:
+        with Ledger(workspace / "ledger.sqlite") as ledger:
+            ledger.add([keep])
+
+    def bulk_decisions(*tables, **rule):
+        decisions = real(*tables, **rule)
+        person.start()
+        person.join(timeout=1)
+        return decisions
+
+    person = threading.Thread(target=record)
+    monkeypatch.setattr(bulk, "bulk_decisions", bulk_decisions)
+    done("decide", "--issue", "exact_duplicate", "--above", "0.5", "--action", "drop", "-w", workspace)
+    person.join()
+    assert rejected(workspace) == ["cat/copy-001.png"]
+
+
+def test_a_verdict_made_while_apply_works_makes_its_version_stale(images, workspace, monkeypatch):
+    real = policy.plan
+
+    def plan(*tables, **options):
+        decide(workspace, "cat/002.png")
+        return real(*tables, **options)
+
+    decide(workspace, "cat/001.png")
+    monkeypatch.setattr(policy, "plan", plan)
+    assert rejected(workspace) == ["cat/001.png"]
+    assert states(workspace)["apply"] == "stale"
+    monkeypatch.undo()
+    assert rejected(workspace) == ["cat/001.png", "cat/002.png"]
+    assert states(workspace)["apply"] == "done"
+
+
+def test_a_copy_that_is_the_last_one_now_is_not_dropped_and_apply_says_so(images, workspace):
+    shutil.copy(images / "cat/000.png", images / "cat/copy.png")
+    done("ingest", images, "-w", workspace)
+    decide(workspace, "cat/copy.png", "exact_duplicate")
+    assert rejected(workspace) == ["cat/copy.png"]
+    (images / "cat/000.png").unlink()
+    done("ingest", images, "-w", workspace)
+    assert "no longer applies: it would drop the last copy (1)" in done("apply", "--dry-run", "-w", workspace)
+    assert rejected(workspace) == []
 
 
 def test_a_touched_file_is_opened_and_nothing_else_happens(images, workspace):

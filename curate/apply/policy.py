@@ -54,7 +54,7 @@ def plan(
     PolicyError : people's verdicts would drop more of a class than `class_cap`, or empty one
     """
     options = options or PolicyOptions()
-    decisions = follow_moves(decisions, samples).decisions.sort_values("decision_id")
+    decisions = follow_moves(decisions, samples, pairs).decisions.sort_values("decision_id")
     samples = samples[samples["status"].eq("ok")]
     decisions = decisions[decisions["sample_id"].isin(samples["sample_id"])]
     proposals = [_from_decisions(decisions, samples), _from_probabilities(samples, issues, decisions, options)]

@@ -61,7 +61,6 @@ def bulk_decisions(
         rows = rows[rows["suggested_label"].notna() & rows["suggested_label"].ne(rows["label"])]
     rule = f"{issue}: {action} where P > {above:g}"
     return rows.assign(
-        sha256=rows["sample_id"].map(samples.set_index("sample_id")["sha256"]),
         action=action,
         evidence=[
             evidence(bulk=rule, probability=row.probability, score=row.score, given_label=row.label)

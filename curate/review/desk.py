@@ -215,7 +215,8 @@ class Desk:
     # ---- inside --------------------------------------------------------------------------------
 
     def _in_force(self) -> pd.DataFrame:
-        return follow_moves(self.ledger.current(), self.tables.samples).decisions.sort_values("decision_id")
+        followed = follow_moves(self.ledger.current(), self.tables.samples, self.tables.pairs)
+        return followed.decisions.sort_values("decision_id")
 
     def _answered(self) -> pd.DataFrame:
         """The decisions that empty the queue."""

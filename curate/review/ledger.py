@@ -10,7 +10,7 @@ import os
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,12 +28,18 @@ COLUMNS = tuple(column.name for column in TABLES["decisions"].columns)
 TEXT = {column.name for column in TABLES["decisions"].columns if column.kind == "string"}
 UNDONE = "EXISTS (SELECT 1 FROM decisions AS later WHERE later.undoes = decisions.decision_id)"
 STANDING = f"action <> 'undo' AND NOT {UNDONE}"
+# A later verdict takes the place of one on the same content. One without a recorded content is about the name alone.
+SUPERSEDED = """EXISTS (SELECT 1 FROM decisions AS newer
+    WHERE newer.sample_id = decisions.sample_id AND newer.issue = decisions.issue
+    AND (newer.sha256 = decisions.sha256 OR newer.sha256 IS NULL OR decisions.sha256 IS NULL)
+    AND newer.decision_id > decisions.decision_id AND newer.action <> 'undo'
+    AND NOT EXISTS (SELECT 1 FROM decisions AS later WHERE later.undoes = newer.decision_id))"""
 
 
 class Ledger:
     """The decisions of one workspace. Several processes and threads may read and write at once.
 
-    Nothing is opened before it is needed, and only `add` makes the file. In a place that can't be written
+    Nothing is opened before it is needed, and only writing makes the file. In a place that can't be written
     to, the ledger can still be read. Use it in a `with` block, or call `close`. After a fork the child
     opens its own.
 
@@ -84,6 +90,17 @@ class Ledger:
         with self._writing(f"{len(rows)} decision(s) not recorded") as database:
             return _append(database, rows)
 
+    def add_given(self, decide: Callable[[pd.DataFrame], pd.DataFrame]) -> list[int]:
+        """Record what `decide` says of the decisions in force, which nobody else can change in between.
+
+        Parameters
+        ----------
+        decide : called with what `current` returns; what it returns is as for `add`. Other writers wait meanwhile
+        """
+        with self._writing("nothing decided") as database:
+            rows = [checked(row, number) for number, row in enumerate(records(decide(self.current())), start=1)]
+            return _append(database, rows)
+
     def undo(
         self,
         decision_ids: Iterable[int] | None = None,
@@ -121,12 +138,14 @@ class Ledger:
             return ids
 
     def current(self) -> pd.DataFrame:
-        """The decisions in force (schema DECISIONS): per sample and issue the last that was not undone."""
+        """The decisions in force (schema DECISIONS): per sample, content and issue the last that was not undone.
+
+        Those on contents that a sample had before stay: their pictures may have another name now, or come back.
+        `curate.review.moves.follow_moves` tells which of them stand on today's files.
+        """
         return self._select(
             COLUMNS,
-            f"""SELECT {", ".join(COLUMNS)} FROM decisions WHERE decision_id IN
-                (SELECT MAX(decision_id) FROM decisions WHERE {STANDING} GROUP BY sample_id, issue)
-                ORDER BY decision_id""",
+            f"SELECT {', '.join(COLUMNS)} FROM decisions WHERE {STANDING} AND NOT {SUPERSEDED} ORDER BY decision_id",
         )
 
     def history(self) -> pd.DataFrame:

@@ -28,15 +28,17 @@ class Followed:
     stale: pd.DataFrame
 
 
-def follow_moves(decisions: pd.DataFrame, samples: pd.DataFrame) -> Followed:
+def follow_moves(decisions: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame | None = None) -> Followed:
     """Match decisions with today's files. Calling it again on its own result changes nothing.
 
     A decision stands where its file still has the content it had (or where no content was recorded). Where
     the file is gone or holds something else, the decision goes to a file of the same content that has no
-    decision of its own: one of the same file name first, else the first in alphabetical order. Not carried are
+    decision of its own: one of the same file name first, else the first in alphabetical order. The drop of a leak
+    is not carried into val or test: it meant the training copy.
 
-    - the drop of an exact duplicate that would leave no copy: the other one was deleted by hand;
-    - the drop of a leak, into val or test: it meant the training copy.
+    A copy is dropped because another stays. Where somebody deleted that one, the drop is stale: of an exact duplicate
+    without a file of the same content, or where all that are left would be dropped; of a near duplicate without a
+    twin; of a leak without a twin in another split.
 
     `keep` and `unsure` on a label are stale once the label has changed, where their evidence says which label
     was judged. A relabel is not: it says what the label should be.
@@ -45,6 +47,7 @@ def follow_moves(decisions: pd.DataFrame, samples: pd.DataFrame) -> Followed:
     ----------
     decisions : schema DECISIONS, as `Ledger.current` gives them
     samples : `sample_id`, `sha256`, `label` and `split` of every file there is now
+    pairs : schema PAIRS, which tells twins; without it, drops of leaks and near duplicates are not doubted
     """
     concerned = samples["sample_id"].isin(decisions["sample_id"]) | samples["sha256"].isin(decisions["sha256"].dropna())
     now = samples[concerned].set_index("sample_id")
@@ -52,6 +55,7 @@ def follow_moves(decisions: pd.DataFrame, samples: pd.DataFrame) -> Followed:
     why = _gone_or_changed(decisions, places, now["sha256"])
     for objection, applies in (
         ("it would drop the last copy", _drops_the_last_copy(decisions, places, now["sha256"])),
+        ("its twin is gone", _twin_is_gone(decisions, places, samples, pairs)),
         ("it meant the copy in train", _drops_from_a_held_out_split(decisions, places, now["split"])),
         ("the label has changed since", _label_changed(decisions, places, now["label"])),
     ):
@@ -102,11 +106,31 @@ def _gone_or_changed(decisions: pd.DataFrame, places: pd.Series, contents: pd.Se
 
 
 def _drops_the_last_copy(decisions: pd.DataFrame, places: pd.Series, contents: pd.Series) -> pd.Series:
-    drops = decisions["issue"].eq("exact_duplicate") & decisions["action"].eq("drop") & places.notna()
+    """Drops of exact duplicates of which no copy would be left. Those who drop all there are on purpose may."""
+    exact = decisions["issue"].eq("exact_duplicate")
+    drops = exact & decisions["action"].eq("drop") & places.notna()
     n_dropped = places[drops].groupby(decisions.loc[drops, "sha256"]).nunique()
-    n_files = contents[contents.isin(n_dropped.index)].value_counts()
-    none_left = n_dropped.index[n_dropped >= n_files.reindex(n_dropped.index)]
-    return drops & places.ne(decisions["sample_id"]) & decisions["sha256"].isin(none_left)
+    n_files = contents.value_counts().reindex(n_dropped.index)
+    none_left = decisions["sha256"].isin(n_dropped.index[n_dropped >= n_files])
+    alone = decisions["sha256"].isin(n_files.index[n_files.eq(1)])
+    kept = decisions.loc[exact & decisions["action"].eq("keep") & places.isna(), "sha256"]  # and then deleted
+    return drops & none_left & (places.ne(decisions["sample_id"]) | alone | decisions["sha256"].isin(kept))
+
+
+def _twin_is_gone(
+    decisions: pd.DataFrame, places: pd.Series, samples: pd.DataFrame, pairs: pd.DataFrame | None
+) -> pd.Series:
+    """Drops of near duplicates that have no twin now, and of leaks that have none in another split."""
+    if pairs is None:
+        return pd.Series(False, decisions.index)
+    a, b = (pairs[f"sample_id_{side}"] for side in "ab")
+    split = samples.set_index("sample_id")["split"]
+    known = a.isin(split.index) & b.isin(split.index)
+    between = known & a.map(split).ne(b.map(split))
+    gone = pd.Series(False, decisions.index)
+    for issue, rows in (("near_duplicate", known), ("leak", between)):
+        gone |= decisions["issue"].eq(issue) & ~places.isin(pd.concat([a[rows], b[rows]]))
+    return gone & decisions["action"].eq("drop") & places.notna()
 
 
 def _drops_from_a_held_out_split(decisions: pd.DataFrame, places: pd.Series, splits: pd.Series) -> pd.Series:

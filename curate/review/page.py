@@ -56,6 +56,7 @@ class Tile:
     reason: str
     probability: float
     score: float
+    sha256: str | None
 
 
 @dataclass(frozen=True)
@@ -209,6 +210,7 @@ def _tile(row: Mapping[Any, Any], pictures: _Pictures) -> Tile:
         reason=row["reason"],
         probability=float(row["probability"]),
         score=float(row["score"]),
+        sha256=_or_none(row["sha256"]),
     )
 
 
@@ -228,8 +230,8 @@ def _or_none(value: object) -> str | None:
 
 
 def _page_id(shown: pd.DataFrame) -> str:
-    """Verdicts in the browser belong to this queue; another one starts afresh."""
-    return hashlib.sha256(shown[["sample_id", "issue"]].to_csv(index=False).encode()).hexdigest()[:16]
+    """Verdicts in the browser belong to this queue of these pictures; another one starts afresh."""
+    return hashlib.sha256(shown[["sample_id", "sha256", "issue"]].to_csv(index=False).encode()).hexdigest()[:16]
 
 
 def _csp_hash(inline: str) -> str:

@@ -66,7 +66,7 @@ def build_queue(
     the rows of the input, the result is the same.
     """
     samples = samples[samples["status"].eq("ok")]
-    decisions = follow_moves(decisions, samples).decisions
+    decisions = follow_moves(decisions, samples, pairs).decisions
     flags = open_flags(samples, issues)
     calibration = calibrate_all(outcomes(flags, decisions))
     flags = _with_proposals(_with_verdicts(flags, decisions), samples)
@@ -82,10 +82,10 @@ def build_queue(
 
 
 def open_flags(samples: pd.DataFrame, issues: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """All flags on readable samples that a person can settle, with `group`, `impact`, `label` and `split`."""
+    """All flags on readable samples that a person can settle, with `group`, `impact`, `sha256`, `label`, `split`."""
     flags = long_table({finder: table for finder, table in issues.items() if finder != ABOUT_CLASSES})
     flags["impact"] = flags["issue"].map(IMPACT).fillna(OTHER_IMPACT).astype("float64")
-    flags = flags[flags["impact"] > 0].merge(samples[["sample_id", "label", "split"]], on="sample_id")
+    flags = flags[flags["impact"] > 0].merge(samples[["sample_id", "sha256", "label", "split"]], on="sample_id")
     flags["group"] = name_groups(flags)
     leaks = flags["issue"].eq("leak")
     touches_test = flags["split"].eq("test").groupby(flags["group"].fillna(flags["sample_id"])).transform("any")

@@ -18,16 +18,18 @@ def verdicts_by_reviewer(history: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    `sample_id` (here sample and issue together), `annotator` (the reviewer) and `label` (the verdict; of a
+    `sample_id` (here sample, issue and content together), `annotator` (the reviewer) and `label` (the verdict; of a
     relabel with the class). Verdicts in bulk and `unsure` judge nothing, and are left out.
     """
     stands = ~history["undone"].astype("bool") & history["action"].isin(["keep", "drop", "relabel"])
     rows = history[stands]
-    rows = rows[read_evidence(rows, "bulk").isna()].drop_duplicates(["sample_id", "issue", "reviewer"], keep="last")
+    rows = rows[read_evidence(rows, "bulk").isna()]
+    content = rows["sha256"].astype("object")  # two contents of one name are two pictures
+    flag = rows["sample_id"].astype("object") + "\n" + rows["issue"].astype("object") + ("\n" + content).fillna("")
     verdict = rows["action"].astype("object")
     said = verdict.where(rows["action"].ne("relabel"), "relabel to " + rows["label"].astype("object"))
-    flag = rows["sample_id"].astype("object") + "\n" + rows["issue"].astype("object")
-    return pd.DataFrame({"sample_id": flag, "annotator": rows["reviewer"], "label": said}).astype("str")
+    verdicts = pd.DataFrame({"sample_id": flag, "annotator": rows["reviewer"], "label": said}).astype("str")
+    return verdicts.drop_duplicates(["sample_id", "annotator"], keep="last")
 
 
 def reviewer_agreement(history: pd.DataFrame, *, bootstraps: int = 1000, seed: int = 0) -> list[dict[str, Any]]:

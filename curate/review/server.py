@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import ipaddress
 import logging
 import secrets
+import socket
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -28,7 +30,8 @@ KEY = "key"  # of the URL that is printed: whoever has it may review
 class Guard:
     """ASGI middleware that answers 403 to whatever does not come from our own page.
 
-    - `Host` has to be a name of ours (a page of another site that resolves to 127.0.0.1 has its own),
+    - `Host` has to be a name of ours (a page of another site whose name resolves to us has its own), or, where we
+      listen beyond loopback, an address: no page of another site has ours, and behind a NAT we don't know it,
     - `Origin`, where there is one, has to be the page's own,
     - the cookie has to hold the key of the URL that `curate review` printed: other users of the machine lack it,
     - `/media` gives the files of `media` and nothing else.
@@ -36,7 +39,7 @@ class Guard:
     Parameters
     ----------
     app : the server to guard
-    hosts : names that the browser may call us, without port (a tunnel has another)
+    address : where we listen; at any port (a tunnel has another)
     media : absolute paths that may be read
     key : what the URL and then the cookie has to hold
     after_write : called after a request by which the App itself changed samples
@@ -47,11 +50,12 @@ class Guard:
         app: App,
         *,
         media: Collection[str],
-        hosts: Collection[str] = LOOPBACK,
+        address: str = LOOPBACK[0],
         key: str | None = None,
         after_write: Callable[[], None] = lambda: None,
     ) -> None:
-        self.app, self.hosts, self.media, self.after_write = app, hosts, media, after_write
+        self.app, self.media, self.after_write = app, media, after_write
+        self._names, self._beyond_loopback = names_at(address), address not in LOOPBACK
         self.key = key or secrets.token_urlsafe(18)
         self._cookie = f"curate-{secrets.token_hex(4)}"  # cookies are shared by the ports of a host
 
@@ -75,7 +79,7 @@ class Guard:
 
     def _objection(self, scope: Scope, headers: dict[str, str], query: dict[str, list[str]]) -> str | None:
         host = headers.get("host", "")
-        if urlsplit(f"//{host}").hostname not in self.hosts:
+        if not self._is_ours(urlsplit(f"//{host}").hostname or ""):
             return "this host name is not served here"
         if "origin" in headers and headers["origin"] != f"{scope['scheme']}://{host}":
             return "requests of other pages are refused"
@@ -84,6 +88,9 @@ class Guard:
         if scope["path"].rstrip("/") == "/media" and not all(path in self.media for path in query.get("filepath", [])):
             return "only the pictures of this dataset are served"
         return None
+
+    def _is_ours(self, host: str) -> bool:
+        return host in self._names or (self._beyond_loopback and _is_address(host))
 
     def _held(self, headers: dict[str, str]) -> str:
         try:
@@ -94,6 +101,28 @@ class Guard:
 
     def _is_key(self, said: str) -> bool:
         return hmac.compare_digest(said.encode(), self.key.encode())
+
+
+def names_at(address: str) -> Collection[str]:
+    """What a browser may call us where we listen on `address`: beyond loopback also by this machine's names."""
+    if address in LOOPBACK:
+        return LOOPBACK
+    name = socket.gethostname().lower()
+    return {*LOOPBACK, address.lower(), name, f"{name.partition('.')[0]}.local", socket.getfqdn().lower()}
+
+
+def url_of(address: str, port: int, page: str) -> str:
+    """The URL of `page`, a path, for a browser of this machine: an address for "on all of them" is none to go to."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+    return f"http://{f'[{here}]' if ':' in here else here}:{port}{page}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 async def _answer(send: Send, status: int, text: str, headers: Collection[tuple[str, str]] = ()) -> None:

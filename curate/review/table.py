@@ -15,13 +15,13 @@ from typing import Any
 import pandas as pd
 
 from curate.errors import LedgerError
-from curate.review.decision import FIELDS, evidence
+from curate.review.decision import FIELDS, evidence, plain
 from curate.schema import ACTIONS, conform
 
 # People fill in action, label and reason; `why` and `given_label` are the queue's reason and label.
 CSV_COLUMNS = (
     *("rank", "why", "given_label", "suggested_label", "proposed_action", "action", "label", "reason"),
-    *("sample_id", "issue", "probability", "score", "split", "group_id", "nearest_id"),
+    *("sample_id", "issue", "probability", "score", "split", "group_id", "nearest_id", "sha256"),
 )
 NEEDED = ("sample_id", "issue", "action")
 ACCEPT = "accept"  # in a file: do as proposed
@@ -64,8 +64,9 @@ def read_decisions(
     """Read verdicts from a CSV: that of `queue_csv`, that of the HTML page, or one made by hand.
 
     Needed are the columns `sample_id, issue, action`; used where present are `label, reason, reviewer,
-    proposed_action, suggested_label, given_label, probability, score`. Rows without an action are undecided, and
-    passed over. Columns may be separated by comma, semicolon or tab.
+    proposed_action, suggested_label, given_label, probability, score, sha256`. Rows without an action are undecided,
+    and passed over. A row whose `sha256` is no longer that of its sample judged another picture: a problem. Columns
+    may be separated by comma, semicolon or tab.
 
     Parameters
     ----------
@@ -111,6 +112,23 @@ def read_decisions(
     )
 
 
+def unrecorded(file: Path | str, history: pd.DataFrame) -> int:
+    """How many verdicts of a CSV, whether they can be used or not, are not in the ledger.
+
+    Parameters
+    ----------
+    history : every row of the ledger, as `Ledger.history` gives it
+
+    Raises
+    ------
+    LedgerError : the file can't be read
+    """
+    columns = [history[name].astype("object").fillna("") for name in ("sample_id", "issue", "action", "label")]
+    recorded = set(zip(*([cell.strip() for cell in column] for column in columns), strict=True))
+    filled_in = (row for row in _rows(Path(file)) if _cell(row, "action"))
+    return sum((_cell(row, "sample_id"), _cell(row, "issue"), *_said(row)) not in recorded for row in filled_in)
+
+
 @dataclass(frozen=True)
 class _Known:
     """What a row is checked against."""
@@ -129,6 +147,9 @@ class _RowProblem(Exception):
 def _decision(row: Mapping[str, str], known: _Known) -> dict[str, str | None]:
     _check_cells(row)
     sample_id = _one_of(row, "sample_id", known.samples, "no such sample")
+    now = known.samples[sample_id]
+    if (judged := _cell(row, "sha256")) and judged != plain(now["sha256"]):
+        raise _RowProblem("the picture has changed since: this row judged another one")
     issue = _cell(row, "issue")
     if not issue or (known.issues is not None and issue not in known.issues):
         raise _RowProblem(f"unknown issue {issue!r}" + _similar(issue, known.issues or ()))
@@ -136,7 +157,6 @@ def _decision(row: Mapping[str, str], known: _Known) -> dict[str, str | None]:
     reviewer = _cell(row, "reviewer") or known.reviewer
     if not reviewer:
         raise _RowProblem("no reviewer")
-    now = known.samples[sample_id]
     return {
         "sample_id": sample_id,
         "sha256": now["sha256"],
@@ -153,12 +173,21 @@ def _decision(row: Mapping[str, str], known: _Known) -> dict[str, str | None]:
     }
 
 
+def _said(row: Mapping[str, str]) -> tuple[str, str]:
+    """The action, and the label of a relabel, as they stand in the row."""
+    action, label = _named(row)
+    return action, _cell(row, label) if action == "relabel" else ""
+
+
+def _named(row: Mapping[str, str]) -> tuple[str, str]:
+    """The action, and the column that holds the label of a relabel."""
+    action = _cell(row, "action").lower()
+    return (_cell(row, "proposed_action").lower(), "suggested_label") if action == ACCEPT else (action, "label")
+
+
 def _action(row: Mapping[str, str], known: _Known) -> tuple[str, str | None]:
     """The action, and the label of a relabel."""
-    action, cell = _cell(row, "action").lower(), "label"
-    if action == ACCEPT:
-        action = _cell(row, "proposed_action").lower()
-        cell = "suggested_label"
+    action, cell = _named(row)
     if action not in ACTIONS:
         raise _RowProblem(f"unknown action {action!r}" + _similar(action, [*ACTIONS, ACCEPT]))
     if action != "relabel":

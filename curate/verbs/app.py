@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -24,8 +25,9 @@ from curate.errors import ReviewError
 from curate.review.desk import Desk, Tables
 from curate.review.ledger import Ledger
 from curate.review.mongo import Mongo, find_mongod, free_port
+from curate.review.moves import follow_moves
 from curate.review.running import Running, alone
-from curate.review.server import LOOPBACK, Guard, serve
+from curate.review.server import LOOPBACK, Guard, serve, url_of
 from curate.schema import empty
 from curate.verbs.issues import found_issues
 from curate.workspace import Workspace
@@ -196,14 +198,16 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     port = port or free_port(address)
-    hosts = LOOPBACK if address in LOOPBACK else (*LOOPBACK, address)
-    guard = Guard(app, media=sitting.media, hosts=hosts, after_write=sitting.read_back)
-    url = f"http://{f'[{address}]' if ':' in address else address}:{port}{page}&key={guard.key}"
+    guard = Guard(app, media=sitting.media, address=address, after_write=sitting.read_back)
+    url = url_of(address, port, f"{page}&key={guard.key}")
 
     def ready() -> None:
         running.tell(url)
         echo(f"Review: {url}")
         if address not in LOOPBACK:
+            echo(
+                f"From other machines: the same, with {socket.gethostname()} or an address of this machine as the host."
+            )
             echo("Whoever has this address can see every picture of the dataset and decide in your name.")
         if browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
@@ -234,7 +238,7 @@ def _write_answers(workspace: Workspace, ledger: Ledger) -> None:
     from curate.ingest.annotations import ARBITER
     from curate.review.decision import read_evidence
 
-    decisions = ledger.current()
+    decisions = follow_moves(ledger.current(), workspace.read("samples")).decisions
     settled = decisions[read_evidence(decisions, "votes").notna() & decisions["action"].isin(["keep", "relabel"])]
     if settled.empty:
         return

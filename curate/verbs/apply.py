@@ -15,7 +15,7 @@ from curate import __version__
 from curate.config import PolicyOptions
 from curate.errors import DamagedFile, ExportError, StageMissing, WorkspaceError
 from curate.progress import Progress, silent
-from curate.verbs.decide import followed_decisions, ledger_state
+from curate.verbs.decide import decisions_in_force, digest_of_decisions
 from curate.verbs.issues import found_issues
 from curate.workspace import Workspace, digest_of, read_json, replacing_folder
 
@@ -31,6 +31,7 @@ class ApplySummary:
     version: int | None
     counts: dict[str, int]
     actions: pd.DataFrame  # ACTIONS_TABLE
+    stale: pd.DataFrame  # decisions that no longer apply, with the column `why`
     written: list[Path]
 
     def to_dict(self) -> dict[str, Any]:
@@ -41,6 +42,8 @@ class ApplySummary:
         lines += [f"  {name.replace('_', ' '):<14}{count:>8,}" for name, count in self.counts.items()]
         held = self.actions.loc[self.actions["action"].eq("keep"), "reason"].str.split(": would").str[0].value_counts()
         lines += [f"  held back: {reason} ({count:,})" for reason, count in held.items()]
+        stale = self.stale["why"].value_counts()
+        lines += [f"  no longer applies: {why} ({count:,})" for why, count in stale.items()]
         return "\n".join(lines + [f"  written: {path}" for path in self.written])
 
 
@@ -63,15 +66,20 @@ def apply(
     """
     from curate.apply.policy import plan
     from curate.apply.version import build
+    from curate.review.moves import follow_moves
 
     options = options or PolicyOptions()
     if export_to:
         _refuse_among_originals(workspace, export_to)
     with workspace.writing():
-        samples = workspace.read("samples")
-        decisions = followed_decisions(workspace).decisions
-        pairs = workspace.read("near_duplicate_pairs")
-        actions = plan(samples, found_issues(workspace), decisions, pairs, options=options)
+        samples, pairs, issues = (
+            workspace.read("samples"),
+            workspace.read("near_duplicate_pairs"),
+            found_issues(workspace),
+        )
+        recorded = decisions_in_force(workspace)  # once: verdicts may come in meanwhile
+        followed = follow_moves(recorded, samples, pairs)
+        actions = plan(samples, issues, followed.decisions, pairs, options=options)
         manifest, rejected = build(samples, actions)
         counts = {
             "samples": len(manifest),
@@ -80,16 +88,16 @@ def apply(
             "unreadable": int(rejected["decided_by"].eq("unreadable").sum()),
         }
         if dry_run:
-            return ApplySummary(None, counts, actions, [])
+            return ApplySummary(None, counts, actions, followed.stale, [])
         tables = {INGESTED: _as_ingested(samples), "manifest": manifest, "rejected": rejected, "actions": actions}
         version = _keep(workspace, tables, counts, options)
         workspace.write(
             APPLIED,
             {"version": version},
-            parameters={"policy": asdict(options), "decisions": ledger_state(workspace)},
-            inputs=["samples", *found_issues(workspace)],
+            parameters={"policy": asdict(options), "decisions": digest_of_decisions(recorded)},
+            inputs=["samples", *issues],
         )
-    return ApplySummary(version, counts, actions, _export(manifest, export_to, how, csv, progress))
+    return ApplySummary(version, counts, actions, followed.stale, _export(manifest, export_to, how, csv, progress))
 
 
 def manifest_of(workspace: Workspace, version: int) -> pd.DataFrame:
@@ -205,8 +213,8 @@ def _refuse_among_originals(workspace: Workspace, out: Path) -> None:
     A manifest without an image root names its images, and may lie in the folder that everything else is in.
     """
     made = workspace.sidecar("sources")
-    given = made["parameters"] if made else {"layout": "manifest", "image_root": None}
-    if given["layout"] == "manifest" and given["image_root"] is None:
+    given = made["parameters"] if made else {}
+    if not given or (given["layout"] == "manifest" and given["image_root"] is None):
         return
     if out.resolve().is_relative_to(Path(given["source"]).resolve()):
         raise ExportError(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from curate.errors import LedgerError
 from curate.review.ledger import Ledger
-from curate.review.moves import Followed, follow_moves
+from curate.review.moves import follow_moves
 from curate.verbs.issues import found_issues
 from curate.workspace import Workspace
 
@@ -32,18 +32,16 @@ class DecideSummary:
         return "\n".join(lines)
 
 
-def ledger_state(workspace: Workspace) -> str:
-    """A digest of the decisions in force, by which later stages tell whether there are others now."""
+def decisions_in_force(workspace: Workspace) -> pd.DataFrame:
+    """What the ledger holds; `follow_moves` tells what of it applies to today's files."""
     with Ledger(workspace.ledger) as ledger:
-        numbers = ledger.current()["decision_id"].tolist()
+        return ledger.current()
+
+
+def digest_of_decisions(decisions: pd.DataFrame) -> str:
+    """By which later stages tell whether other decisions are in force than those that they rest on."""
+    numbers = decisions["decision_id"].tolist()
     return hashlib.blake2b(json.dumps(numbers).encode(), digest_size=8).hexdigest()
-
-
-def followed_decisions(workspace: Workspace) -> Followed:
-    """The decisions in force on today's files, and those that no longer apply."""
-    with Ledger(workspace.ledger) as ledger:
-        decisions = ledger.current()
-    return follow_moves(decisions, workspace.read("samples"))
 
 
 def decide_from_file(
@@ -67,7 +65,8 @@ def decide_from_file(
             "keep, relabel, drop, unsure or accept in one row or more",
             "fill in the column 'action' and run the command again",
         )
-    return DecideSummary(_record(workspace, decisions, reason), problems)
+    with Ledger(workspace.ledger) as ledger:
+        return DecideSummary(ledger.add(_with_reason(decisions, reason)), problems)
 
 
 def decide_by_threshold(
@@ -77,17 +76,16 @@ def decide_by_threshold(
     from curate.review.bulk import bulk_decisions
     from curate.schema import empty
 
-    decisions = bulk_decisions(
-        workspace.read("samples"),
-        found_issues(workspace),
-        workspace.read("near_duplicate_pairs"),
-        followed_decisions(workspace).decisions,
-        issue=issue,
-        above=above,
-        action=action,
-        reviewer=_name(reviewer),
-    )
-    return DecideSummary(_record(workspace, decisions, reason), empty("row_problems"))
+    samples, pairs, issues = workspace.read("samples"), workspace.read("near_duplicate_pairs"), found_issues(workspace)
+    name = _name(reviewer)
+
+    def decide(current: pd.DataFrame) -> pd.DataFrame:
+        in_force = follow_moves(current, samples, pairs).decisions
+        rows = bulk_decisions(samples, issues, pairs, in_force, issue=issue, above=above, action=action, reviewer=name)
+        return _with_reason(rows, reason)
+
+    with Ledger(workspace.ledger) as ledger:  # what is undecided is looked up and decided in one transaction
+        return DecideSummary(ledger.add_given(decide), empty("row_problems"))
 
 
 def undo(
@@ -98,12 +96,9 @@ def undo(
         return ledger.undo(ids or None, last=last, reviewer=_name(reviewer))
 
 
-def _record(workspace: Workspace, decisions: pd.DataFrame, reason: str) -> list[int]:
-    """Write to the ledger; `reason` stands for rows that give none."""
-    if reason and len(decisions):
-        decisions = decisions.assign(reason=decisions["reason"].fillna(reason) if "reason" in decisions else reason)
-    with Ledger(workspace.ledger) as ledger:
-        return ledger.add(decisions)
+def _with_reason(decisions: pd.DataFrame, reason: str) -> pd.DataFrame:
+    """`reason` stands for rows that give none."""
+    return decisions.assign(reason=decisions["reason"].fillna(reason)) if reason and len(decisions) else decisions
 
 
 def _name(reviewer: str) -> str:

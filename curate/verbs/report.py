@@ -12,7 +12,7 @@ import pandas as pd
 
 from curate import __version__
 from curate.verbs.apply import diff, version_facts
-from curate.verbs.decide import followed_decisions, ledger_state
+from curate.verbs.decide import decisions_in_force, digest_of_decisions
 from curate.verbs.embed import EMBEDDER
 from curate.verbs.find import ANNOTATORS, CLASS_REPORT, SPLIT_PROOF, open_facts
 from curate.verbs.ingest import AGREEMENT
@@ -29,8 +29,11 @@ def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFra
     from curate.ingest.proof import class_balance
     from curate.report.facts import ReportFacts
     from curate.report.html import render
+    from curate.review.moves import follow_moves
 
-    samples, issues = workspace.read("samples"), found_issues(workspace)
+    samples, issues, pairs = workspace.read("samples"), found_issues(workspace), workspace.read("near_duplicate_pairs")
+    recorded = decisions_in_force(workspace)  # once, and before the rest: more may come in meanwhile
+    told = work_so_far(workspace, recorded)
     runs, versions = finished_runs(workspace), workspace.numbered("versions")
     compared = _compared(workspace)
     page = render(
@@ -46,9 +49,9 @@ def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFra
             balance=class_balance(samples["label"], tolerance=0.3),
             classes=_if_made(workspace, CLASS_REPORT),
             issues=issues,
-            pairs=workspace.read("near_duplicate_pairs"),
+            pairs=pairs,
             embedding_map=map_of(workspace, issues),
-            decisions=followed_decisions(workspace).decisions,
+            decisions=follow_moves(recorded, samples, pairs).decisions,
             reviewers=_reviewers(workspace),
             versions=[version_facts(workspace, number) for number in versions],
             compared=compared,
@@ -63,14 +66,14 @@ def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFra
     if out is not None:
         write_atomically(out, page.encode())
         return out
-    workspace.write(PAGE, page, inputs=["samples", "annotations", *issues], parameters=work_so_far(workspace))
+    workspace.write(PAGE, page, inputs=["samples", "annotations", *issues], parameters=told)
     return workspace.file_of(PAGE)
 
 
-def work_so_far(workspace: Workspace) -> dict[str, Any]:
+def work_so_far(workspace: Workspace, decisions: pd.DataFrame) -> dict[str, Any]:
     """The decisions, versions and runs there are: what the page tells besides the tables."""
     runs = [number for number, _ in finished_runs(workspace)]
-    return {"decisions": ledger_state(workspace), "versions": workspace.numbered("versions"), "runs": runs}
+    return {"decisions": digest_of_decisions(decisions), "versions": workspace.numbered("versions"), "runs": runs}
 
 
 def _compared(workspace: Workspace) -> tuple[int, int] | None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from curate.errors import LedgerError, ReviewError
+from curate.review.ledger import Ledger
 from curate.review.outlook import Outlook
-from curate.verbs.decide import followed_decisions
+from curate.verbs.decide import decisions_in_force
 from curate.verbs.find import neighbors_of
 from curate.verbs.issues import found_issues, require_issue
 from curate.workspace import Workspace, write_atomically
@@ -39,22 +41,31 @@ def review(
     limit: int = 300,
     out: Path | None = None,
 ) -> ReviewSummary:
-    """Write the open questions, most valuable first, as `html` or `csv`."""
+    """Write the open questions, most valuable first, as `html` or `csv`.
+
+    Raises
+    ------
+    ReviewError : there is a CSV of verdicts that the ledger does not have
+    """
+    from curate.review.moves import follow_moves
     from curate.review.outlook import outlook
     from curate.review.page import queue_html, thumbnails
     from curate.review.queue import build_queue
     from curate.review.table import queue_csv
 
+    out = out or workspace.path("reports", f"review.{form}")
+    if form == "csv" and out.exists():
+        _refuse_to_lose_verdicts(workspace, out)
     samples, issues = workspace.read("samples"), found_issues(workspace)
     if issue:
         require_issue(issues, issue)
-    pairs, decisions = workspace.read("near_duplicate_pairs"), followed_decisions(workspace).decisions
+    pairs = workspace.read("near_duplicate_pairs")
+    decisions = follow_moves(decisions_in_force(workspace), samples, pairs).decisions
     queue = build_queue(samples, issues, pairs, decisions)
     ahead = outlook(samples, issues, decisions, queue)
     asked = queue[queue["issue"].eq(issue)] if issue else queue
     asked = asked.assign(rank=asked["rank"].rank(method="dense").astype("int64"))
     shown = asked[asked["rank"] <= limit]
-    out = out or workspace.path("reports", f"review.{form}")
     if form == "html":
         near = _neighbours(workspace, set(shown["sample_id"]))
         page = queue_html(asked, samples, thumb=thumbnails(samples), neighbours=near, outlook=ahead, limit=limit)
@@ -62,6 +73,23 @@ def review(
     else:
         write_atomically(out, queue_csv(shown).encode("utf-8-sig"))  # so that spreadsheets read it as UTF-8
     return ReviewSummary(out, shown["rank"].nunique(), ahead)
+
+
+def _refuse_to_lose_verdicts(workspace: Workspace, file: Path) -> None:
+    from curate.review.table import unrecorded
+
+    with Ledger(workspace.ledger) as ledger:
+        history = ledger.history()
+    elsewhere = "move it away, or write elsewhere: --out"
+    try:
+        waiting = unrecorded(file, history)
+    except LedgerError as error:
+        raise ReviewError(f"{error.found}: what was filled in would be lost", do=elsewhere) from error
+    if waiting:
+        raise ReviewError(
+            f"{file} holds {waiting:,} verdict(s) that are not in the ledger",
+            do=f"curate decide {file} -w {workspace.root}, or {elsewhere}",
+        )
 
 
 def _neighbours(workspace: Workspace, sample_ids: set[str]) -> dict[str, list[str]]:

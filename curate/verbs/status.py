@@ -10,7 +10,7 @@ import pandas as pd
 
 from curate.errors import CurateError
 from curate.verbs.apply import APPLIED
-from curate.verbs.decide import ledger_state
+from curate.verbs.decide import decisions_in_force, digest_of_decisions
 from curate.verbs.report import PAGE, work_so_far
 from curate.verbs.retrain import finished_runs, versions_of
 from curate.workspace import Workspace, code_version, digest_of
@@ -108,10 +108,7 @@ def _differs(path: str, size: float, modified: float) -> bool:
 
 
 def _decisions_row(workspace: Workspace) -> Row:
-    from curate.review.ledger import Ledger
-
-    with Ledger(workspace.ledger) as ledger:
-        decisions = ledger.current()
+    decisions = decisions_in_force(workspace)
     if decisions.empty:
         return {"stage": "review", "state": NEVER, "made": "", "detail": "no decisions yet"}
     made, detail = decisions["time"].max(), f"{len(decisions):,} decisions"
@@ -122,7 +119,7 @@ def _apply_row(workspace: Workspace) -> Row:
     row, made = _row(workspace, "apply", APPLIED), workspace.sidecar(APPLIED)
     if made is None:
         return row
-    if made["parameters"]["decisions"] != ledger_state(workspace):
+    if made["parameters"]["decisions"] != digest_of_decisions(decisions_in_force(workspace)):
         return _stale(row, "decisions have changed since")
     return {**row, "detail": f"version {workspace.read(APPLIED)['version']}"} if row["state"] == DONE else row
 
@@ -145,5 +142,6 @@ def _report_row(workspace: Workspace) -> Row:
     row, made = _row(workspace, "report", PAGE), workspace.sidecar(PAGE)
     if made is None:
         return row
-    changed = [name for name, value in work_so_far(workspace).items() if made["parameters"].get(name) != value]
+    now = work_so_far(workspace, decisions_in_force(workspace))
+    changed = [name for name, value in now.items() if made["parameters"].get(name) != value]
     return _stale(row, f"changed since: {', '.join(changed)}") if changed else {**row, "detail": PAGE}

@@ -63,11 +63,11 @@ def test_a_sample_without_a_label_can_be_given_one() -> None:
 
 
 def test_a_drop_wins_over_a_relabel_and_the_graver_issue_names_it() -> None:
-    samples = make_samples(CATS)
+    samples = make_samples({**{c: {} for c in CATS}, "t": {"split": "test"}})
     decisions = make_decisions(
         samples, ("cat0", "label", "relabel", "dog"), ("cat0", "dark", "drop"), ("cat0", "leak", "drop")
     )
-    table = plan(samples, {}, decisions, NO_PAIRS)
+    table = plan(samples, {}, decisions, make_pairs(("cat0", "t", 0.9, "near")))
     assert table[["issue", "action"]].to_numpy().tolist() == [["leak", "drop"]]
 
 
@@ -299,13 +299,14 @@ def test_whatever_is_asked_test_stays_whole_and_no_class_is_emptied(rows, verdic
         {f"s{n}": {"label": label, "split": split, "sha256": sha(c)} for n, (label, split, c) in enumerate(rows)}
     )
     asked = {(n % len(rows), issue): action for n, issue, action in verdicts}
+    pairs = make_pairs(*((f"s{n}", f"s{n + 1}", 0.9, "near") for n in range(len(rows) - 1)))
     decisions = make_decisions(
         samples,
         *((f"s{n}", issue, action, *(["B"] if action == "relabel" else [])) for (n, issue), action in asked.items()),
         bulk="rule" if bulk else None,
     )
     try:
-        actions = plan(samples, {}, decisions, NO_PAIRS, options=PolicyOptions(class_cap=cap))
+        actions = plan(samples, {}, decisions, pairs, options=PolicyOptions(class_cap=cap))
     except PolicyError:
         assert not bulk  # rules are held back, only people are contradicted
         return

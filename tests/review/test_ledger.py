@@ -74,6 +74,25 @@ def test_the_last_verdict_on_a_sample_and_issue_is_in_force(ledger: Ledger) -> N
     assert len(ledger.history()) == 3
 
 
+def test_a_verdict_takes_the_place_of_those_on_the_same_content_alone(ledger: Ledger) -> None:
+    ledger.add([verdict("a", sha256="X", action="drop")])
+    ledger.add([verdict("a", sha256="Y")])
+    assert ledger.current()["sha256"].tolist() == ["X", "Y"]
+    ledger.add([verdict("a", sha256="X", action="unsure")])
+    current = validate("decisions", ledger.current())
+    assert list(zip(current["sha256"], current["action"], strict=True)) == [("Y", "keep"), ("X", "unsure")]
+    ledger.undo(last=1, reviewer="ann")
+    assert ledger.current()["action"].tolist() == ["drop", "keep"]
+
+
+def test_a_verdict_without_a_content_is_about_the_name_and_goes_with_the_next(ledger: Ledger) -> None:
+    ledger.add([verdict("a", sha256="X"), verdict("a", sha256="Y")])
+    ledger.add([verdict("a", action="drop")])
+    assert ledger.current()["action"].tolist() == ["drop"]
+    ledger.add([verdict("a", sha256="X", action="unsure")])
+    assert ledger.current()["action"].tolist() == ["unsure"]
+
+
 def test_decisions_survive_closing(tmp_path: Path) -> None:
     with Ledger(tmp_path / "l.sqlite") as first:
         first.add([verdict("a")])

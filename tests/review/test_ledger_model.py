@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -19,14 +20,16 @@ from curate.review.ledger import Ledger
 
 IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # thousands of flushes to disk take long
 VERDICTS = st.builds(
-    lambda sample, issue, action, reviewer: {
+    lambda sample, sha256, issue, action, reviewer: {
         "sample_id": sample,
+        "sha256": sha256,
         "issue": issue,
         "action": action,
         "reviewer": reviewer,
         "label": "dog" if action == "relabel" else None,
     },
     st.sampled_from(["a", "b", "ü/ c"]),
+    st.sampled_from([None, "X", "Y"]),
     st.sampled_from(["label", "outlier"]),
     st.sampled_from(["keep", "relabel", "drop", "unsure"]),
     st.sampled_from(["ann", "bob"]),
@@ -93,10 +96,14 @@ class LedgerAgainstDict(RuleBasedStateMachine):
         model = {}
         for number in self.standing:
             verdict = self.rows[number][1]
-            model[verdict["sample_id"], verdict["issue"]] = (number, verdict["action"], verdict["label"])
-        current = self.ledger.current()
+            superseded = [None, verdict["sha256"]] if verdict["sha256"] else [None, "X", "Y"]
+            for sha256 in superseded:
+                model.pop((verdict["sample_id"], sha256, verdict["issue"]), None)
+            said = (number, verdict["action"], verdict["label"])
+            model[verdict["sample_id"], verdict["sha256"], verdict["issue"]] = said
+        current = self.ledger.current().astype("object").replace({np.nan: None})
         found = {
-            (row.sample_id, row.issue): (row.decision_id, row.action, row.label if row.action == "relabel" else None)
+            (row.sample_id, row.sha256, row.issue): (row.decision_id, row.action, row.label)
             for row in current.itertuples()
         }
         assert found == model

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_tables import make_decisions, make_samples, sha
+from small_tables import make_decisions, make_pairs, make_samples, sha
 
+from curate.review.ledger import Ledger
 from curate.review.moves import follow_moves
 from curate.schema import empty, validate
+from curate.verbs.app import ANSWERS, _write_answers
+from curate.workspace import Workspace
 
 
 def where(decisions: pd.DataFrame) -> dict[tuple[str, str], str]:
@@ -59,6 +64,31 @@ def test_a_file_with_new_content_loses_its_decision_until_the_content_is_back() 
     assert len(follow_moves(decisions, before).decisions) == 1
 
 
+def test_a_renamed_picture_keeps_its_decision_when_its_old_name_is_decided_on_again(tmp_path: Path) -> None:
+    now = make_samples({"a": {"sha256": "Y"}, "b": {"sha256": "X"}})
+    verdict = {"issue": "label", "reviewer": "ann"}
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.add([{"sample_id": "a", "sha256": "X", "action": "relabel", "label": "dog", **verdict}])
+        ledger.add([{"sample_id": "a", "sha256": "Y", "action": "keep", **verdict}])
+        assert where(follow_moves(ledger.current(), now).decisions) == {
+            ("b", "label"): "relabel",
+            ("a", "label"): "keep",
+        }
+        followed = follow_moves(ledger.current(), now[now["sample_id"].eq("a")])  # changed in place, not renamed
+        assert where(followed.decisions) == {("a", "label"): "keep"}
+        assert followed.stale["why"].tolist() == ["the content of the file has changed"]
+
+
+def test_an_answer_to_annotators_follows_its_picture(tmp_path: Path) -> None:
+    workspace = Workspace.create(tmp_path / "ws")
+    workspace.write("samples", make_samples({"a": {"sha256": "Y"}, "b": {"sha256": "X"}}))
+    answer = {"sample_id": "a", "sha256": "X", "issue": "label", "action": "relabel", "label": "dog", "reviewer": "ann"}
+    with Ledger(workspace.ledger) as ledger:
+        ledger.add([{**answer, "evidence": {"votes": ["cat", "dog"]}}])
+        _write_answers(workspace, ledger)
+    assert workspace.read(ANSWERS)[["image", "label"]].to_numpy().tolist() == [["b", "dog"]]
+
+
 def test_a_file_that_can_not_be_read_now_is_told_apart_from_a_changed_one() -> None:
     before = make_samples(["a"])
     broken = make_samples({"a": {"sha256": None, "status": "truncated"}})
@@ -102,6 +132,41 @@ def test_the_drop_of_a_copy_never_moves_to_the_last_copy() -> None:
     assert after_the_user_deleted_a.stale["why"].tolist() == ["it would drop the last copy"]
     after_the_user_moved_a = follow_moves(decisions, make_samples({"b": same, "c/a": same}))
     assert where(after_the_user_moved_a.decisions) == {("c/a", "exact_duplicate"): "drop"}
+
+
+def test_the_drop_of_a_copy_is_stale_where_the_other_was_deleted() -> None:
+    same = {"sha256": sha("same")}
+    before = make_samples({"a": same, "b": same, "c": same})
+    accepted = make_decisions(
+        before, ("a", "exact_duplicate", "drop"), ("b", "exact_duplicate", "drop"), ("c", "exact_duplicate", "keep")
+    )
+    assert where(follow_moves(accepted, before).decisions) == where(accepted)
+    for left in (["a"], ["a", "b"]):
+        followed = follow_moves(accepted, make_samples({name: same for name in left}))
+        assert followed.decisions.empty
+        assert followed.stale["why"].tolist().count("it would drop the last copy") == len(left)
+    assert len(follow_moves(accepted, make_samples({"a": same, "c": same})).decisions) == 2
+
+
+def test_all_copies_that_there_are_can_be_dropped_on_purpose() -> None:
+    same = {"sha256": sha("same")}
+    samples = make_samples({"a": same, "b": same})
+    decisions = make_decisions(samples, ("a", "exact_duplicate", "drop"), ("b", "exact_duplicate", "drop"))
+    assert len(follow_moves(decisions, samples).decisions) == 2
+
+
+def test_the_drop_of_a_near_duplicate_or_leak_is_stale_where_its_twin_is_gone() -> None:
+    samples = make_samples({"a": {}, "b": {}, "t": {"split": "test"}})
+    decisions = make_decisions(samples, ("a", "near_duplicate", "drop"), ("b", "leak", "drop"), ("b", "dark", "drop"))
+    both = make_pairs(("a", "b", 0.9, "near"), ("b", "t", 0.9, "near"))
+    assert len(follow_moves(decisions, samples, both).decisions) == 3
+    without_t = samples[samples["sample_id"].ne("t")]
+    followed = follow_moves(decisions, without_t, both)
+    assert where(followed.decisions) == {("a", "near_duplicate"): "drop", ("b", "dark"): "drop"}
+    assert followed.stale["why"].tolist() == ["its twin is gone"]
+    followed = follow_moves(decisions, without_t, make_pairs())
+    assert where(followed.decisions) == {("b", "dark"): "drop"}
+    assert len(follow_moves(decisions, without_t).decisions) == 3  # nothing is known of twins
 
 
 def test_the_drop_of_a_leak_never_moves_into_a_held_out_split() -> None:

@@ -98,6 +98,8 @@ def test_the_page_shows_each_entry_with_its_evidence(review) -> None:
         ("l.jpg", "relabel"),
         ("o.jpg", "drop"),
     ]
+    contents = samples.set_index("sample_id")["sha256"]
+    assert all(tile["data-sha256"] == contents[tile["data-sample"]] for tile in tiles)
     assert len([tag for tag, _ in page.tags if tag == "img"]) == 6
     for words in (
         "Cats & dogs",
@@ -118,6 +120,17 @@ def test_nothing_on_the_page_comes_from_elsewhere(review) -> None:
         )
         assert not [name for name in attributes if name.startswith("on") or name == "style"]
     assert not re.search(r"url\(|@import|https?://", html)
+
+
+def test_verdicts_kept_by_the_browser_are_not_taken_for_those_on_other_pictures(review) -> None:
+    samples, queue, _ = review
+
+    def page_id(queue: pd.DataFrame) -> str | None:
+        page = Tags(queue_html(queue, samples, thumb=thumb))
+        return next(attributes["data-page"] for tag, attributes in page.tags if tag == "body")
+
+    assert page_id(queue) == page_id(queue.copy())
+    assert page_id(queue) != page_id(queue.assign(sha256="another picture"))
 
 
 def test_an_empty_queue_is_a_page_that_says_so() -> None:
@@ -238,6 +251,8 @@ def test_verdicts_by_button_end_in_the_ledger(review, opened, tmp_path: Path) ->
     assert current["action"].to_dict() == {"t.jpg": "keep", "a.jpg": "drop", "l.jpg": "relabel", "o.jpg": "unsure"}
     assert current.loc["l.jpg", "label"] == "cow"
     assert set(current["reviewer"]) == {"ann"}
+    changed = samples.assign(sha256="another picture")
+    assert len(read_decisions(tmp_path / "decisions.csv", changed)[1]) == 4
 
 
 @pytest.mark.browser

@@ -243,13 +243,14 @@ def test_unsure_comes_back_at_the_end() -> None:
 def test_what_is_left_of_a_pair_after_some_verdicts(pair, verdicts, left) -> None:
     samples, issues = pair
     decisions = make_decisions(samples, *((sample, "near_duplicate", action) for sample, action in verdicts))
-    assert proposed(build_queue(samples, issues, NO_PAIRS, decisions)) == left
+    assert proposed(build_queue(samples, issues, make_pairs(("a", "b", 0.9, "near")), decisions)) == left
 
 
 def test_a_group_of_three_with_one_dropped_is_a_group_of_two() -> None:
     samples = make_samples(["a", "b", "c"])
     issues = {"near_duplicate": flag_table("near_duplicate", {name: {"group_id": 1} for name in "abc"})}
-    queue = build_queue(samples, issues, NO_PAIRS, make_decisions(samples, ("a", "near_duplicate", "drop")))
+    pairs = make_pairs(("a", "b", 0.9, "near"), ("b", "c", 0.9, "near"))
+    queue = build_queue(samples, issues, pairs, make_decisions(samples, ("a", "near_duplicate", "drop")))
     assert proposed(queue) == {"b": "keep", "c": "drop"}
 
 

@@ -51,6 +51,13 @@ def test_the_last_word_of_each_counts_and_undone_bulk_and_unsure_do_not(ledger: 
     ]
 
 
+def test_verdicts_on_two_contents_of_one_name_are_not_about_the_same_flag(ledger: Ledger):
+    ledger.add([{**verdict("a", "anna", "drop"), "sha256": "X"}, {**verdict("a", "bert", "keep"), "sha256": "Y"}])
+    assert reviewer_agreement(ledger.history()) == []
+    ledger.add([{**verdict("a", "bert", "drop"), "sha256": "X"}])
+    assert reviewer_agreement(ledger.history())[0]["agreement"] == 1.0
+
+
 def test_without_double_review_there_is_nothing_to_tell(ledger: Ledger):
     assert reviewer_agreement(ledger.history()) == []
     ledger.add([verdict("a", "anna", "keep"), verdict("b", "bert", "keep")])

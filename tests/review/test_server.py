@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from curate.errors import ReviewError
+from curate.review.mongo import free_port
 from curate.review.running import alone
-from curate.review.server import Guard
+from curate.review.server import Guard, serve, url_of
 
 PICTURE = "/data/cat 1.jpg"
 
@@ -58,6 +61,49 @@ def test_names_of_this_machine_are_served_at_any_port_as_tunnels_need(host: str)
 )
 def test_other_host_names_are_refused(host: str):
     assert answer(guarded(), "/", host=host)["status"] == 403
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.168.1.5", "::"])
+def test_beyond_loopback_this_machine_is_served_by_its_addresses_and_names_and_no_other_name(address: str):
+    guard = guarded(address=address)
+    name = socket.gethostname()
+    for host in ("192.168.1.5:5151", "[fd00::5]:5151", "127.0.0.1:5151", name, f"{name.upper()}:5151"):
+        assert answer(guard, "/", host=host)["status"] == 200
+        assert answer(guard, "/", host=host, origin=f"http://{host}")["status"] == 200
+        assert answer(guard, "/", host=host, origin="http://evil.example")["status"] == 403
+        assert answer(guard, "/", host=host, cookie="")["status"] == 403  # the key stays required
+    for host in ("evil.example", f"{name}.evil.example", "192.168.1.5.evil.example", "192.168.1.5@evil.example", ""):
+        assert answer(guard, "/", host=host)["status"] == 403
+
+
+def test_a_server_on_all_addresses_answers_at_one_that_is_not_loopback():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: asks which of our addresses would
+        except OSError:
+            pytest.skip("this machine has no address beyond loopback")
+        own = probe.getsockname()[0]
+    port, answers = free_port("0.0.0.0"), []
+
+    async def visit() -> None:
+        until, ready = asyncio.Event(), asyncio.Event()
+        serving = asyncio.create_task(serve(guarded(address="0.0.0.0"), "0.0.0.0", port, until=until, ready=ready.set))
+        await ready.wait()
+        for path in ("/?key=key", "/"):
+            connection = http.client.HTTPConnection(own, port, timeout=10)
+            await asyncio.to_thread(connection.request, "GET", path)
+            answers.append((await asyncio.to_thread(connection.getresponse)).status)
+            connection.close()
+        until.set()
+        await serving
+
+    asyncio.run(visit())
+    assert answers == [303, 403]
+
+
+def test_the_url_of_all_addresses_is_one_that_a_browser_can_open():
+    urls = [url_of(address, 1, "/p") for address in ("127.0.0.1", "0.0.0.0", "::", "::1", "192.168.1.5")]
+    assert urls == [f"http://{host}:1/p" for host in ("127.0.0.1", "127.0.0.1", "[::1]", "[::1]", "192.168.1.5")]
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,22 @@ def test_a_row_that_can_not_be_used_is_told_and_the_others_are(
     assert problems == [(2, reason)]
 
 
+def test_a_row_that_judged_another_picture_is_told_and_the_others_are_recorded(
+    samples: pd.DataFrame, tmp_path: Path
+) -> None:
+    issues = {"label": flag_table("label", {"a.jpg": {"suggested_label": "dog"}, "b.jpg": {"suggested_label": "cat"}})}
+    text = queue_csv(build_queue(samples, issues, NO_PAIRS, NONE))
+    table = pd.read_csv(io.StringIO(text), dtype=str).assign(action="accept")
+    file = written(tmp_path, table.to_csv(index=False))
+    assert len(read(file, samples)[0]) == 2
+    changed = samples.assign(sha256=samples["sha256"].mask(samples["sample_id"].eq("a.jpg"), "other"))
+    said, [(_, reason)] = read(file, changed)
+    assert said == [("b.jpg", "relabel", "cat")]
+    assert reason == "the picture has changed since: this row judged another one"
+    table.drop(columns="sha256").to_csv(file, index=False)
+    assert len(read(file, changed)[0]) == 2  # made by hand, without the column
+
+
 def test_a_new_class_needs_permission(samples: pd.DataFrame, tmp_path: Path) -> None:
     file = written(tmp_path, "sample_id,issue,action,label\na.jpg,label,relabel,wolf\n")
     assert read(file, samples)[0] == []

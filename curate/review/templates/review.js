@@ -56,11 +56,11 @@
   const quoted = (cell) => '"' + guarded(String(cell)).replaceAll('"', '""') + '"';
 
   function csv() {
-    const head = ["sample_id", "issue", "action", "label", "reviewer", "given_label", "probability", "score"];
+    const head = ["sample_id", "issue", "action", "label", "reviewer", "given_label", "probability", "score", "sha256"];
     const rows = [...document.querySelectorAll(".tile")].filter((tile) => verdicts.has(keyOf(tile))).map((tile) => {
       const { action, label } = verdicts.get(keyOf(tile));
-      const { sample, issue, given, probability, score } = tile.dataset;
-      return [sample, issue, action, label, $("reviewer").value.trim(), given, probability, score];
+      const { sample, issue, given, probability, score, sha256 } = tile.dataset;
+      return [sample, issue, action, label, $("reviewer").value.trim(), given, probability, score, sha256];
     });
     return [head, ...rows].map((row) => row.map(quoted).join(",")).join("\r\n") + "\r\n";
   }
