@@ -32,9 +32,9 @@ def follow_moves(decisions: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataF
     """Match decisions with today's files. Calling it again on its own result changes nothing.
 
     A decision stands where its file still has the content it had (or where no content was recorded). Where
-    the file is gone or holds something else, the decision goes to a file of the same content that has no
-    decision of its own: one of the same file name first, else the first in alphabetical order. The drop of a leak
-    is not carried into val or test: it meant the training copy.
+    the file is gone or holds something else, the decision goes to a file of the same content without a decision
+    of its own on that issue: one of the same file name first, else the first in alphabetical order. The drop of a
+    leak is not carried into val or test: it meant the training copy.
 
     A copy is dropped because another stays. Where somebody deleted that one, the drop is stale: of an exact duplicate
     without a file of the same content, or where all that are left would be dropped; of a near duplicate without a
@@ -75,10 +75,12 @@ def _places(decisions: pd.DataFrame, contents: pd.Series) -> pd.Series:
     same = decisions["sha256"].isna() | decisions["sha256"].eq(decisions["sample_id"].map(contents))
     places = decisions["sample_id"].astype("object").where(known & same, None)
     orphans = decisions[places.isna() & decisions["sha256"].notna()]
-    files = contents[contents.isin(orphans["sha256"]) & ~contents.index.isin(places.dropna())]
-    free = {sha256: sorted(group.index) for sha256, group in files.groupby(files)}
-    for sha256, group in orphans.groupby("sha256"):
-        found = group["sample_id"].map(_matched(sorted(set(group["sample_id"])), free.get(sha256, [])))
+    files = contents[contents.isin(orphans["sha256"])]
+    copies = {sha256: sorted(group.index) for sha256, group in files.groupby(files)}
+    judged = set(zip(places.dropna(), decisions.loc[places.notna(), "issue"], strict=True))
+    for (sha256, issue), group in orphans.groupby(["sha256", "issue"]):
+        free = [copy for copy in copies.get(sha256, []) if (copy, issue) not in judged]
+        found = group["sample_id"].map(_matched(sorted(set(group["sample_id"])), free))
         places.loc[group.index] = found.astype("object").where(found.notna(), None)
     return places
 

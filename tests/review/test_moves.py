@@ -115,12 +115,21 @@ def test_identical_files_that_moved_together_are_matched_by_name_and_one_to_one(
     }
 
 
-def test_a_copy_with_decisions_of_its_own_takes_no_others() -> None:
+def test_a_copy_that_was_judged_itself_takes_no_other_judgement_of_that() -> None:
     same = {"sha256": sha("same")}
     before = make_samples({"a": same, "b": same})
-    decisions = make_decisions(before, ("a", "outlier", "drop"), ("b", "label", "keep"))
+    decisions = make_decisions(before, ("a", "label", "drop"), ("b", "label", "keep"), ("a", "outlier", "drop"))
     followed = follow_moves(decisions, make_samples({"b": same}))
-    assert where(followed.decisions) == {("b", "label"): "keep"}
+    assert where(followed.decisions) == {("b", "label"): "keep", ("b", "outlier"): "drop"}
+
+
+def test_a_renamed_file_keeps_its_decisions_when_it_is_decided_on_again() -> None:
+    same = {"sha256": sha("same")}
+    first = make_decisions(make_samples({"a": same}), ("a", "label", "drop"))
+    renamed = make_samples({"b": same})
+    then = make_decisions(renamed, ("b", "outlier", "keep")).assign(decision_id=99)
+    followed = follow_moves(pd.concat([first, then], ignore_index=True), renamed)
+    assert where(followed.decisions) == {("b", "label"): "drop", ("b", "outlier"): "keep"}
 
 
 def test_the_drop_of_a_copy_never_moves_to_the_last_copy() -> None:
