@@ -168,9 +168,7 @@ def _damaged(version: int, name: str) -> DamagedFile:
     )
 
 
-def _keep(
-    workspace: Workspace, tables: dict[str, pd.DataFrame], counts: dict[str, int], options: PolicyOptions
-) -> int:
+def _keep(workspace: Workspace, tables: dict[str, pd.DataFrame], counts: dict[str, int], options: PolicyOptions) -> int:
     """Write the next version, whole or not at all; one that equals the last is not written again."""
     numbers = workspace.numbered("versions")
     parent = numbers[-1] if numbers else AS_INGESTED
@@ -207,11 +205,13 @@ def _refuse_among_originals(workspace: Workspace, out: Path) -> None:
     A manifest without an image root names its images, and may lie in the folder that everything else is in.
     """
     made = workspace.sidecar("sources")
-    given = made["parameters"] if made else {"layout": "manifest", "image_root": None}
-    if given["layout"] == "manifest" and given["image_root"] is None:
+    given = made["parameters"] if made else {}
+    if not given or (given["layout"] == "manifest" and given["image_root"] is None):
         return
     if out.resolve().is_relative_to(Path(given["source"]).resolve()):
-        raise ExportError(f"{out} lies in {given['source']}, among the originals", "a folder outside", "export elsewhere")
+        raise ExportError(
+            f"{out} lies in {given['source']}, among the originals", "a folder outside", "export elsewhere"
+        )
 
 
 def _export(manifest: pd.DataFrame, out: Path | None, how: str, csv: Path | None, progress: Progress) -> list[Path]:

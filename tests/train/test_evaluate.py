@@ -183,7 +183,9 @@ def test_sign_flips_of_many_groups_are_exact_and_quick() -> None:
     assert sign_flip(differences) == pytest.approx(2 * norm.sf(z), abs=1e-3)
 
 
-@pytest.mark.parametrize(("n_groups", "errors"), [(None, 0.01), (None, 0.05), (None, 0.3), (5, 0.1), (12, 0.1), (40, 0.1)])
+@pytest.mark.parametrize(
+    ("n_groups", "errors"), [(None, 0.01), (None, 0.05), (None, 0.3), (5, 0.1), (12, 0.1), (40, 0.1)]
+)
 def test_of_equal_models_at_most_one_in_twenty_pairs_is_told_apart(n_groups: int | None, errors: float) -> None:
     """Two models that err alike on 200 images, in groups together: 300 pairs, so that 0.05 is seen as 0.05 ± 0.025."""
     rng = np.random.default_rng(0)
