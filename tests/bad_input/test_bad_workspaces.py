@@ -234,7 +234,7 @@ def test_a_limit_on_the_size_of_files_is_told_like_a_full_disk(images, tmp_path)
         said = refused("ingest", images, "-w", tmp_path / "ws")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "File too large" in said
+    assert "free some space" in said
     done("ingest", images, "-w", tmp_path / "ws")
 
 
