@@ -208,7 +208,7 @@ class TestResuming:
         fresh = retrain(digits, digits, tmp_path / "b", options=replace(SMALL, folds=0))
         pd.testing.assert_frame_equal(changed.predictions, fresh.predictions)
 
-    @pytest.mark.parametrize("options", [SMALL, replace(FULL, epochs=1)])
+    @pytest.mark.parametrize("options", [SMALL, pytest.param(replace(FULL, epochs=1), marks=pytest.mark.slow)])
     def test_other_pictures_under_the_same_names_train_anew(
         self, digits: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: TrainOptions
     ) -> None:
