@@ -36,6 +36,21 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture
+def images(first: Path, tmp_path: Path) -> Iterator[Path]:
+    """The images of a module's `first` where they were when they were ingested; put back as they were at the end."""
+    shutil.copytree(first / "images", tmp_path / "kept")
+    yield first / "images"
+    shutil.rmtree(first / "images")
+    shutil.copytree(tmp_path / "kept", first / "images")
+
+
+@pytest.fixture
+def workspace(first: Path, tmp_path: Path) -> Path:
+    """A copy of the workspace of a module's `first`."""
+    return Path(shutil.copytree(first / "ws", tmp_path / "ws"))
+
+
 @pytest.fixture(scope="session")
 def digits_folder(tmp_path_factory) -> Path:
     """400 handwritten digits as root/CLASS/img.png; 20 of them in the wrong folder, 5 twice."""

@@ -32,20 +32,6 @@ def first(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture
-def images(first, tmp_path) -> Path:
-    """The images where they were when they were ingested; put back as they were at the end."""
-    shutil.copytree(first / "images", tmp_path / "kept")
-    yield first / "images"
-    shutil.rmtree(first / "images")
-    shutil.copytree(tmp_path / "kept", first / "images")
-
-
-@pytest.fixture
-def workspace(first, tmp_path) -> Path:
-    return Path(shutil.copytree(first / "ws", tmp_path / "ws"))
-
-
 def looked_at(workspace: Path) -> int:
     """How many files the last scan opened, by its provenance."""
     return int(json.loads((workspace / "tables/scan.parquet.json").read_text())["counts"]["looked_at"])

@@ -36,20 +36,6 @@ def first(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture
-def images(first, tmp_path) -> Path:
-    """The images where they were when they were ingested; put back as they were at the end."""
-    shutil.copytree(first / "images", tmp_path / "kept")
-    yield first / "images"
-    shutil.rmtree(first / "images")
-    shutil.copytree(tmp_path / "kept", first / "images")
-
-
-@pytest.fixture
-def workspace(first, tmp_path) -> Path:
-    return Path(shutil.copytree(first / "ws", tmp_path / "ws"))
-
-
 def told(workspace: Path, *command: object) -> object:
     return json.loads(done(*command, "--json", "-w", workspace))
 

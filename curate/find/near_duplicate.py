@@ -90,7 +90,13 @@ def linked_groups(samples: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
     """Number what splits and folds may not part, (N,) int: samples that flagged pairs join, directly or through others.
 
     Where all pictures are alike, chains of pairs would join them all and leave nothing to divide. So near pairs are
-    taken from the most similar on, and one that would link more than `LINKED` contents is passed over.
+    taken from the most similar on, and one that would link more contents than `LINKED` and `LINKED_SHARE` allow is
+    passed over: single linkage, by Kruskal's algorithm with a limit.
+
+    Parameters
+    ----------
+    samples : sample_id, (N,) rows
+    pairs : table PAIRS of these samples; the result does not depend on the order of either
     """
     links = flagged(pairs).assign(is_near=lambda table: table["kind"].eq("near"))
     links = links.sort_values(

@@ -134,7 +134,7 @@ def _walk(root: Path, own: Path | None) -> Findings:
                 found.others.append((folder, "is a link to a folder that was read already"))
                 continue
             seen.add((identity.st_dev, identity.st_ino))
-            if reason := _why_ours(root / folder, is_root=not folder):
+            if reason := _why_passed_over(root / folder, is_root=not folder):
                 if own is None or not os.path.samefile(root / folder, own):
                     found.others.append((folder, reason))
                 continue
@@ -156,7 +156,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     return sorted(entries, key=lambda entry: entry.name)
 
 
-def _why_ours(folder: Path, *, is_root: bool) -> str:
+def _why_passed_over(folder: Path, *, is_root: bool) -> str:
     """Why a folder that curate made is not entered; empty for any other. An export may be read by its own name."""
     if _is_workspace(folder):
         return "is a workspace of curate"

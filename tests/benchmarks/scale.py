@@ -54,7 +54,7 @@ def measured(n: int, dim: int) -> dict[str, Any]:
     """Run everything that `find` runs on n synthetic samples; seconds for each step."""
     from curate.config import FindOptions
     from curate.find import FINDERS, needs
-    from curate.find.near_duplicate import duplicate_groups, duplicate_pairs
+    from curate.find.near_duplicate import duplicate_pairs, linked_groups
     from curate.find.neighbors import nearest
     from curate.find.predict import predict
 
@@ -64,7 +64,7 @@ def measured(n: int, dim: int) -> dict[str, Any]:
     before = time.process_time()
     found = clock("neighbours", lambda: nearest(facts["embeddings"], options.neighbors))
     pairs = clock("pairs", lambda: duplicate_pairs(samples, facts["embeddings"], found, facts["thumbs"]))
-    groups = clock("pairs", lambda: duplicate_groups(samples, pairs))
+    groups = clock("pairs", lambda: linked_groups(samples, pairs))
     probed = clock("predict", lambda: predict(facts["embeddings"], samples["label"], groups, options=options))
     facts |= {"neighbors": found, "pairs": pairs, "groups": groups, "prediction": probed, "scan": samples}
     for name, finder in FINDERS.items():
