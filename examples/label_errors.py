@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from sklearn.datasets import load_digits
 
-from curate.find.label import find_label
-from curate.find.predict import predict
+from curate.find.labels.errors import find_label
+from curate.find.labels.probe import predict
 
 digits = load_digits()
 embeddings = digits.data / np.linalg.norm(digits.data, axis=1, keepdims=True)  # (1797, 64): yours come from a network

@@ -8,7 +8,7 @@ from curate.config import EmbedOptions
 from curate.embed.embedder import load_embedder
 from curate.embed.scan import scan
 from curate.embed.store import load
-from curate.find.near_duplicate import duplicate_pairs
+from curate.find.duplicates.near import duplicate_pairs
 from curate.find.neighbors import nearest
 from curate.ingest.sources import read_source
 

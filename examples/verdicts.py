@@ -4,7 +4,7 @@ import sys
 
 import pandas as pd
 
-from curate.review.ledger import Ledger
+from curate.decisions.ledger import Ledger
 from curate.workspace import Workspace
 
 workspace = Workspace(sys.argv[1])

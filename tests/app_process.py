@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from curate.errors import ReviewError
-from curate.review.mongo import find_mongod
+from curate.review.app.mongo import find_mongod
 
 STARTED = 300.0  # seconds that a start may take on a busy machine
 

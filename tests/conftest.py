@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = [f"fixtures.{name}" for name in ("scanning", "sources", "training", "users")]
+
 # The arrays of tests are small: threads that wait for each other, on a busy machine, would take most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

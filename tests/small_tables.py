@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from curate.review.decision import evidence
+from curate.decisions.decision import evidence
 from curate.schema import TABLES, conform, empty, validate
 
 USUAL = {"label": "cat", "split": "train", "width": 32.0, "height": 32.0, "bytes": 900.0, "mode": "RGB", "status": "ok"}

@@ -337,7 +337,7 @@ def test_the_reviewer_sees_each_picture_for_what_it_is(planted: Planted) -> None
 
 
 def test_the_reviewer_s_answers_fit_the_ledger(planted: Planted, tmp_path: Path) -> None:
-    from curate.review.ledger import Ledger
+    from curate.decisions.ledger import Ledger
 
     queue = pd.DataFrame(
         [asked(rank=rank, sample_id=name) for rank, name in enumerate(planted.truth["sample_id"].head(20))]

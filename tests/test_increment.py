@@ -15,9 +15,9 @@ import pytest
 from command import class_folders, curate, done, picture, refused
 
 from curate.apply import policy
+from curate.decisions.ledger import Ledger
 from curate.find import FINDERS
 from curate.review import bulk
-from curate.review.ledger import Ledger
 from curate.schema import TABLES, conform, validate
 from curate.verbs.decide import decide_by_threshold
 from curate.workspace import Workspace

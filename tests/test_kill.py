@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from command import class_folders, curate, run_and_kill, run_apart
 
+from curate.decisions.ledger import Ledger
 from curate.embed.store import load
-from curate.review.ledger import Ledger
 from curate.verbs.apply import manifest_of
 from curate.verbs.find import store_of
 from curate.workspace import Workspace

@@ -158,7 +158,7 @@ def test_a_run_that_is_refused_leaves_nothing(images, tmp_path):
 
 
 def test_a_run_that_has_begun_is_gone_on_with_and_one_that_has_not_is_taken_over(workspace, monkeypatch):
-    from curate.train import arms
+    from curate.experiment import jobs as arms
 
     def interrupted(*given, **options):
         raise KeyboardInterrupt

@@ -8,11 +8,11 @@ import pandas as pd
 
 from curate.apply.guards import cap_drops, empty_no_class, protect_test
 from curate.config import PolicyOptions
+from curate.decisions.decision import read_evidence
+from curate.decisions.moves import follow_moves
 from curate.find import issue_names
-from curate.review.decision import read_evidence
-from curate.review.flags import probability
-from curate.review.groups import KEEP_ONE, best_first, linked
-from curate.review.moves import follow_moves
+from curate.issues.flags import probability
+from curate.issues.groups import KEEP_ONE, best_first, linked
 from curate.review.queue import IMPACT, OTHER_IMPACT
 from curate.schema import conform
 

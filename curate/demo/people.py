@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate.review.decision import evidence
-from curate.review.groups import KEEP_ONE
+from curate.decisions.decision import evidence
+from curate.issues.groups import KEEP_ONE
 
 # what a digit is taken for, the likelier first; mistakes of people are not spread evenly
 CONFUSED = {

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from curate.allocator import keep_large_blocks
 from curate.config import EmbedOptions
-from curate.embed.backends import Run, choose_backend, on_openvino, on_torch
 from curate.embed.size import SMALLEST_SIZE, choose_image_size, own_size
 from curate.errors import ModelError
+from curate.machine.allocator import keep_large_blocks
+from curate.networks.backends import Run, choose_backend, on_openvino, on_torch
 
 PREPROCESSING = 4  # part of the fingerprint: goes up when resizing, batching, normalising, pooling, converting changes
 CPU_LANES = 8  # more batches at once would cost more memory than they bring speed
@@ -53,7 +53,7 @@ class Embedder:
         """The backend's name and function, and the digest of the weights; where OpenVINO was only a wish and can't run
         this network, torch's."""
         if backend == "openvino":
-            from curate.embed.convert import openvino_model
+            from curate.networks.openvino import openvino_model
 
             try:
                 model, digest = openvino_model(self.name, self.image_size, self.batch_size)
@@ -62,7 +62,7 @@ class Embedder:
                 if not is_wish:
                     raise
                 log.warning("%s: torch runs it, more slowly", error.found)
-        from curate.embed.models import embedding_model  # imports timm, which the other way may do without
+        from curate.networks.create import embedding_model
 
         network, digest = embedding_model(self.name, self.image_size)
         return "torch", on_torch(network, self.device, dtype, self.lanes), digest

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from curate.embed.decode import Decoded, decode
-from curate.embed.measure import WORK_SIDE, measure
 from curate.errors import DecodeError
+from curate.images.decode import Decoded, decode
+from curate.images.measure import WORK_SIDE, measure
 
 MAX_BYTES = 1 << 31  # a larger file is no picture, and is not read into memory
 TOGETHER = 1 << 22  # bytes of decoded pixels that are measured together

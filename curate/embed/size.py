@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from curate.config import EmbedOptions
-from curate.embed.decode import peek
 from curate.embed.look import File, look_from_outside
-from curate.embed.packaged import PACKAGED
 from curate.errors import DecodeError, ModelError
+from curate.images.decode import peek
+from curate.networks.packaged import PACKAGED
 
 SMALLEST_SIZE, SIZE_STEP = 96, 32
 PEEKED = 64  # images looked at to choose the input size

@@ -22,11 +22,11 @@ from typing import Any
 import pandas as pd
 
 from curate.errors import SchemaError
-from curate.find.classes import find_classes
-from curate.find.exact_duplicate import find_exact_duplicate
-from curate.find.label import find_label
-from curate.find.leak import find_leak
-from curate.find.near_duplicate import find_near_duplicate
+from curate.find.classes.report import find_classes
+from curate.find.duplicates.exact import find_exact_duplicate
+from curate.find.duplicates.leak import find_leak
+from curate.find.duplicates.near import find_near_duplicate
+from curate.find.labels.errors import find_label
 from curate.find.outlier import find_outlier
 from curate.find.quality import find_quality
 

@@ -16,10 +16,10 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from curate.errors import AnnotationError
-from curate.ingest.cells import SYNONYMS, Cells, quoted, text_column
-from curate.ingest.formats import read_cells
-from curate.ingest.manifest import check_names, pick, trimmed, without_nested
-from curate.ingest.problems import Rows, first_of, join_problems
+from curate.formats.cells import SYNONYMS, Cells, quoted, text_column
+from curate.formats.manifest import check_names, pick, trimmed, without_nested
+from curate.formats.problems import Rows, first_of, join_problems
+from curate.formats.rows import read_cells
 from curate.schema import empty
 
 ARBITER = "arbiter"  # the annotator whose word is final: the third person of an arbitration queue

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from curate.formats.cells import text_column
 from curate.ingest.annotations import ARBITER, PATH, SUGGESTED
-from curate.ingest.cells import text_column
 
 SMOOTHING = 1.0  # votes added to each row of the confusion table, spread over the classes
 STEADY = 10.0  # votes of average agreement added to each person's own, so that few votes weigh little

@@ -12,10 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from curate.errors import SourceError
+from curate.formats.folders import read_folder
+from curate.formats.manifest import read_manifest
+from curate.formats.problems import join_problems
 from curate.ingest.annotations import join_annotations, read_annotations
-from curate.ingest.folders import read_folder
-from curate.ingest.manifest import read_manifest
-from curate.ingest.problems import join_problems
 
 __all__ = ["Source", "join_annotations", "join_problems", "read_annotations", "read_source"]
 

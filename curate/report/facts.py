@@ -31,16 +31,16 @@ class ReportFacts:
     annotators : annotator, quality, n_annotations, agreement_with_consensus, from `crowdlab`
     split_proof : `SplitProof.to_dict()` of curate.ingest.splits
     balance : `class_balance` of curate.ingest.splits
-    classes : `class_report` of curate.find.classes, one row per class
+    classes : `class_report` of curate.find.classes.report, one row per class
     issues : finder → its table, with a row for every sample scored
     pairs : table PAIRS
     embedding_map : `embedding_map` of curate.report.maps
     decisions : table DECISIONS, the verdicts in force
-    reviewers : `reviewer_agreement` of curate.review.reviewers: a mapping per pair who judged the same flags
+    reviewers : `reviewer_agreement` of curate.decisions.reviewers: a mapping per pair who judged the same flags
     versions : `version.json` of each version, oldest first
     compared : the numbers of the two versions that `diff` and `comparison` tell of
     diff : `diff` of curate.apply.version: what changed between them
-    comparison : `Comparison.to_dict()` of curate.train.compare
+    comparison : `Comparison.to_dict()` of curate.experiment.compare
     predictions : sample_id, label, before, after (predicted classes), confidence (of after): the test split
     planted : what `score` of curate.demo counted; only where the defects were planted
     stages : one mapping per stage: stage, made, images, seconds, images_per_second, peak_memory_mb

@@ -7,14 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from curate.decisions.decision import read_evidence
 from curate.find import issue_names
+from curate.issues.flags import has_probability, long_table
 from curate.report.facts import ReportFacts
 from curate.report.maps import TILES_PER_ROW
 from curate.report.pictures import Pictures, data_uri
 from curate.report.plots import hues, stacked_bars
 from curate.report.words import words
-from curate.review.decision import read_evidence
-from curate.review.flags import has_probability, long_table
 from curate.schema import ACTIONS, empty
 
 View = dict[str, Any]

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from curate.evaluate.scores import MCNEMAR
+from curate.evaluate.scores import verdict as told_by
 from curate.report.facts import ReportFacts
 from curate.report.pictures import Pictures
 from curate.report.plots import dumbbells, heat_map, intervals
 from curate.report.words import plain_table, when
-from curate.train.evaluate import MCNEMAR
-from curate.train.evaluate import verdict as told_by
 
 View = dict[str, Any]
 ARMS = {"before": "before", "after": "after", "control": "as many removed at random"}
@@ -53,7 +53,7 @@ def outcome(facts: ReportFacts, picture: Pictures) -> View | None:
 
 
 def verdict(difference: Mapping[str, Any]) -> View:
-    """Whether the data got better, in one word and one sentence, by the rule of `curate.train.evaluate.verdict`."""
+    """Whether the data got better, in one word and one sentence, by the rule of `curate.evaluate.scores.verdict`."""
     word = told_by(difference["accuracy_interval"], difference["p_value"])
     return dict(zip(("tone", "answer", "sentence"), ANSWERS[word], strict=True))
 

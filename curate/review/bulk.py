@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from curate.decisions.decision import FIELDS, evidence
 from curate.errors import LedgerError
 from curate.find import issue_names
-from curate.review.decision import FIELDS, evidence
-from curate.review.flags import probability
-from curate.review.groups import KEEP_ONE
+from curate.issues.flags import probability
+from curate.issues.groups import KEEP_ONE
 from curate.review.queue import build_queue
 from curate.schema import ACTIONS
 

@@ -16,8 +16,8 @@ from typing import Any
 import pandas as pd
 
 from curate.errors import DecodeError
-from curate.review.groups import KEEP_ONE
-from curate.review.outlook import Outlook
+from curate.issues.groups import KEEP_ONE
+from curate.review.forecast import Outlook
 
 TEMPLATES = Path(__file__).parent / "templates"
 TITLES = {
@@ -137,7 +137,7 @@ def thumbnails(samples: pd.DataFrame, *, size: int = 192) -> Thumb:
 
         from PIL import Image
 
-        from curate.embed.decode import decode
+        from curate.images.decode import decode
 
         image = Image.fromarray(decode(Path(paths[sample_id]).read_bytes(), target=size).rgb)
         image.thumbnail((size, size))

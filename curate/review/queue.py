@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from curate.decisions.moves import follow_moves
+from curate.issues.flags import long_table
+from curate.issues.groups import KEEP_ONE, best_first, name_groups
+from curate.issues.reasons import describe
 from curate.review.calibrate import UNJUDGED, calibrate_all, outcomes
-from curate.review.flags import long_table
-from curate.review.groups import KEEP_ONE, best_first, name_groups
-from curate.review.moves import follow_moves
-from curate.review.reasons import describe
 from curate.schema import conform, empty
 
 # What one right flag is worth, relative to a picture that is both trained and tested on. The queue is ordered
@@ -47,7 +47,7 @@ def build_queue(
 
     Entries are ordered by probability × impact (`IMPACT`), the probability corrected by the verdicts so far
     (`curate.review.calibrate`). The members of a group share a rank, and so one decision: of a duplicated
-    picture one copy is proposed to be kept and the others to be dropped (`curate.review.groups.best_first`).
+    picture one copy is proposed to be kept and the others to be dropped (`curate.issues.groups.best_first`).
     A picture that is in several groups is asked about under the gravest (leak, exact, near); once that is
     settled the next comes up, if there is still something to settle. Decided flags and dropped samples leave
     the queue; `unsure` comes back at its end.

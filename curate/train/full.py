@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from curate.allocator import keep_large_blocks
-from curate.embed.models import create_backbone
+from curate.machine.allocator import keep_large_blocks
+from curate.networks.create import create_backbone
 from curate.progress import Progress
 from curate.train.augment import Augment
 from curate.train.batches import endless_batches

@@ -10,9 +10,9 @@ import torch
 from timm.data import resolve_model_data_config
 from torch import nn
 
-from curate.embed.models import create_backbone
-from curate.embed.pool import embedding_network
 from curate.errors import StageMissing
+from curate.networks.create import create_backbone
+from curate.networks.pool import embedding_network
 from curate.workspace import replacing
 
 State = dict[str, torch.Tensor]

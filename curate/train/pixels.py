@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from curate.embed.decode import Decoded, decode
 from curate.errors import CurateError, DecodeError
+from curate.images.decode import Decoded, decode
 
 
 def read_pixels(path: str, image_size: int) -> np.ndarray:

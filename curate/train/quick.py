@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from curate.allocator import keep_large_blocks
 from curate.embed.embedder import Embedder
 from curate.embed.look import resized
+from curate.machine.allocator import keep_large_blocks
+from curate.machine.threads import torch_threads
 from curate.progress import Advance, Progress
-from curate.threads import torch_threads
 from curate.train.augment import Augment
 from curate.train.batches import endless_batches
 from curate.train.loop import Batch

@@ -21,13 +21,13 @@ from typing import Any
 
 import pandas as pd
 
+from curate.decisions.ledger import Ledger
+from curate.decisions.moves import follow_moves
 from curate.errors import ReviewError
-from curate.review.desk import Desk, Tables
-from curate.review.ledger import Ledger
-from curate.review.mongo import Mongo, find_mongod, free_port
-from curate.review.moves import follow_moves
-from curate.review.running import Running, alone
-from curate.review.server import LOOPBACK, Guard, serve, url_of
+from curate.review.app.mongo import Mongo, find_mongod, free_port
+from curate.review.app.running import Running, alone
+from curate.review.app.server import LOOPBACK, Guard, serve, url_of
+from curate.review.session import Desk, Tables
 from curate.schema import empty
 from curate.verbs.issues import found_issues
 from curate.workspace import Workspace
@@ -114,7 +114,7 @@ def _database(workspace: Workspace) -> Iterator[Mongo | None]:
         "FIFTYONE_SHOW_PROGRESS_BARS": "false",
         "FIFTYONE_LOGGING_LEVEL": "ERROR",
         "FIFTYONE_EXECUTION_STORE_NOTIFICATION_SERVICE_DISABLED": "true",  # polls the database for what we never use
-        "FIFTYONE_PLUGINS_DIR": str(Path(__file__).parents[1] / "review" / "plugin"),
+        "FIFTYONE_PLUGINS_DIR": str(Path(__file__).parents[1] / "review" / "app" / "plugin"),
     }
     mongo = None
     if not os.environ.get("FIFTYONE_DATABASE_URI"):
@@ -131,10 +131,10 @@ def _database(workspace: Workspace) -> Iterator[Mongo | None]:
 
 def _sit_down(workspace: Workspace, desk: Desk) -> Any:
     """The dataset brought up to date, and the sitting that the plugin works on."""
-    from curate.review.app import Sitting, begin
-    from curate.review.dataset import open_dataset, sync
-    from curate.review.fields import sample_rows
-    from curate.review.layout import arrange
+    from curate.review.app.dataset import open_dataset, sync
+    from curate.review.app.fields import sample_rows
+    from curate.review.app.layout import arrange
+    from curate.review.app.session import Sitting, begin
 
     dataset = open_dataset(_dataset_name(workspace))
     seen = _digests(workspace)
@@ -176,7 +176,7 @@ def _points(workspace: Workspace) -> pd.DataFrame | None:
 
 def _page(dataset: str, issue: str | None) -> str:
     """The path that opens the dataset in a view and in our layout."""
-    from curate.review.layout import LAYOUT, slug, view_of
+    from curate.review.app.layout import LAYOUT, slug, view_of
 
     return f"/datasets/{dataset}?view={slug(view_of(issue))}&workspace={LAYOUT}"
 
@@ -235,8 +235,8 @@ async def _watch(mongo: Mongo, stop: asyncio.Event) -> None:
 
 def _write_answers(workspace: Workspace, ledger: Ledger) -> None:
     """The last words on annotators' conflicts, in the form that `curate ingest --annotations` reads."""
+    from curate.decisions.decision import read_evidence
     from curate.ingest.annotations import ARBITER
-    from curate.review.decision import read_evidence
 
     decisions = follow_moves(ledger.current(), workspace.read("samples")).decisions
     settled = decisions[read_evidence(decisions, "votes").notna() & decisions["action"].isin(["keep", "relabel"])]

@@ -66,7 +66,7 @@ def apply(
     """
     from curate.apply.policy import plan
     from curate.apply.version import build
-    from curate.review.moves import follow_moves
+    from curate.decisions.moves import follow_moves
 
     options = options or PolicyOptions()
     if export_to:
@@ -223,7 +223,7 @@ def _refuse_among_originals(workspace: Workspace, out: Path) -> None:
 
 
 def _export(manifest: pd.DataFrame, out: Path | None, how: str, csv: Path | None, progress: Progress) -> list[Path]:
-    from curate.apply.export import export, export_csv
+    from curate.formats.tree import export, export_csv
 
     if out:
         with progress("export", len(manifest), "img") as advance:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from curate.decisions.ledger import Ledger
+from curate.decisions.moves import follow_moves
 from curate.errors import LedgerError
-from curate.review.ledger import Ledger
-from curate.review.moves import follow_moves
 from curate.verbs.issues import found_issues
 from curate.workspace import Workspace
 
@@ -48,8 +48,8 @@ def decide_from_file(
     workspace: Workspace, file: Path, *, reviewer: str = "", reason: str = "", new_classes: bool = False
 ) -> DecideSummary:
     """Record the verdicts of a CSV (`curate review` writes one); rows that make no sense are told, not guessed."""
+    from curate.decisions.csv import read_decisions
     from curate.find import issue_names
-    from curate.review.table import read_decisions
 
     known = [issue for table in found_issues(workspace).values() for issue in issue_names(table)]
     decisions, problems = read_decisions(

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curate.decisions.ledger import Ledger
 from curate.progress import Progress, silent
-from curate.review.ledger import Ledger
 from curate.verbs.apply import AS_INGESTED, apply, manifests_of
 from curate.verbs.ingest import ingest
 from curate.verbs.issues import found_issues

@@ -15,7 +15,7 @@ from curate.progress import Progress, silent
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:
-    from curate.embed.lookers import Lookers
+    from curate.embed.workers import Lookers
 
 EMBEDDER = "embeddings/current.json"  # which embedder made what the finders read; its digest goes with its weights
 
@@ -71,8 +71,8 @@ def _sized(workspace: Workspace, options: EmbedOptions, sources: pd.DataFrame) -
 
 def _begun(store: Path, sources: pd.DataFrame, options: EmbedOptions) -> AbstractContextManager[Lookers | None]:
     """Before the first scan, when every file is new: processes that look at files while the network is loaded."""
-    from curate.embed.lookers import list_files, open_lookers
     from curate.embed.store import Store
+    from curate.embed.workers import list_files, open_lookers
 
     if Store(store).shards():
         return nullcontext()

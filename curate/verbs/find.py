@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate.allocator import give_back
 from curate.config import FindOptions, SplitOptions, TrainOptions
 from curate.errors import NotEnoughData, StageMissing
+from curate.machine.allocator import give_back
 from curate.progress import Progress, silent
 from curate.schema import TABLES, conform
 from curate.verbs.embed import EMBEDDER
@@ -68,7 +68,7 @@ class Facts:
     neighbors: Any = None  # curate.find.neighbors.Neighbors
     pairs: Any = None  # PAIRS
     groups: Any = None  # (n,) int: duplicates, and what the user's key joins
-    prediction: Any = None  # curate.find.predict.Prediction
+    prediction: Any = None  # curate.find.labels.probe.Prediction
     lacking: dict[str, str] = field(default_factory=dict)  # facts that can't be had of these samples, and why
 
     def offered(self) -> dict[str, Any]:
@@ -164,7 +164,7 @@ def add_neighbors(workspace: Workspace, facts: Facts, options: FindOptions, spli
 
 def add_pairs(workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions) -> None:
     """Duplicate pairs, and the groups that may not straddle folds or splits."""
-    from curate.find.near_duplicate import duplicate_pairs, linked_groups
+    from curate.find.duplicates.near import duplicate_pairs, linked_groups
     from curate.ingest.splits import join_groups
 
     splits = "\n".join(facts.samples["split"].fillna(""))  # of copies, those in one split stand for each other
@@ -181,7 +181,7 @@ def add_prediction(
     workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions, progress: Progress = silent
 ) -> None:
     """What pixels and people say together, the pixels by the probe or, where asked, a network; and the consensus."""
-    from curate.find.predict import Prediction, predict, with_network
+    from curate.find.labels.probe import Prediction, predict, with_network
 
     facts.samples["label"] = _given_labels(workspace, facts.samples)
     said = _all_said(workspace, facts.samples)
@@ -227,7 +227,7 @@ def _by_network(
     training = TrainOptions(model=workspace.read(EMBEDDER)["model"], epochs=options.finetune_epochs, seed=options.seed)
 
     def teacher(some: pd.DataFrame) -> pd.DataFrame:
-        from curate.find.predict import predict, said_of
+        from curate.find.labels.probe import predict, said_of
 
         rows = pd.Index(facts.samples["sample_id"]).get_indexer(pd.Index(some["sample_id"]))
         labels, theirs = facts.samples["label"].iloc[rows], said_of(rows, said)
@@ -235,7 +235,7 @@ def _by_network(
         return pd.DataFrame(told.posterior, columns=told.classes)
 
     def make() -> pd.DataFrame:
-        from curate.train.folds import fine_tuned
+        from curate.experiment.folds import fine_tuned
 
         samples, folder = facts.samples.assign(group=facts.groups.astype(str)), workspace.path("finetune")
         return fine_tuned(samples, folder, options=training, teacher=teacher, progress=progress)
@@ -302,7 +302,7 @@ def _add_consensus(workspace: Workspace, facts: Facts, prediction: Any, source: 
 
 def add_splits(workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions) -> None:
     """Divide what the source has not divided, prove it, and assemble `samples` and the pairs."""
-    from curate.find.near_duplicate import rank_pairs
+    from curate.find.duplicates.near import rank_pairs
     from curate.ingest.splits import split_proof
 
     facts.samples["split"] = _splits(workspace, facts, splitting)
@@ -382,7 +382,7 @@ def _inputs_of(workspace: Workspace, wanted: Iterable[str]) -> list[str]:
 
 def keep_class_report(workspace: Workspace, facts: Facts) -> None:
     from curate.find import needs
-    from curate.find.classes import class_report
+    from curate.find.classes.report import class_report
 
     if reason_against(facts, class_report):
         workspace.forget(CLASS_REPORT)

@@ -26,10 +26,10 @@ STAGES = ("sources", "scan", "samples", "near_duplicate_pairs", "label", "outlie
 
 def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFrame | None = None) -> Path:
     """Write the page and return where it is. Sections without facts say which command makes them."""
+    from curate.decisions.moves import follow_moves
     from curate.ingest.proof import class_balance
     from curate.report.facts import ReportFacts
     from curate.report.html import render
-    from curate.review.moves import follow_moves
 
     samples, issues, pairs = workspace.read("samples"), found_issues(workspace), workspace.read("near_duplicate_pairs")
     recorded = decisions_in_force(workspace)  # once, and before the rest: more may come in meanwhile
@@ -137,8 +137,8 @@ def _lay_out(workspace: Workspace, issues: Mapping[str, pd.DataFrame]) -> Any:
 
 
 def _reviewers(workspace: Workspace) -> list[dict[str, Any]]:
-    from curate.review.ledger import Ledger
-    from curate.review.reviewers import reviewer_agreement
+    from curate.decisions.ledger import Ledger
+    from curate.decisions.reviewers import reviewer_agreement
 
     with Ledger(workspace.ledger) as ledger:
         return reviewer_agreement(ledger.history())

@@ -56,9 +56,9 @@ def retrain(
     Raises
     ------
     StaleVersion : pictures of a version have been replaced since it was made
-    The others are those of `curate.train.compare.retrain`.
+    The others are those of `curate.experiment.compare.retrain`.
     """
-    from curate.train.compare import retrain as run
+    from curate.experiment.compare import retrain as run
 
     options = options or TrainOptions()
     after = latest_version(workspace) if after is None else after

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from curate.decisions.ledger import Ledger
 from curate.errors import LedgerError, ReviewError
-from curate.review.ledger import Ledger
-from curate.review.outlook import Outlook
+from curate.review.forecast import Outlook
 from curate.verbs.decide import decisions_in_force
 from curate.verbs.find import neighbors_of
 from curate.verbs.issues import found_issues, require_issue
@@ -47,11 +47,11 @@ def review(
     ------
     ReviewError : there is a CSV of verdicts that the ledger does not have
     """
-    from curate.review.moves import follow_moves
-    from curate.review.outlook import outlook
+    from curate.decisions.csv import queue_csv
+    from curate.decisions.moves import follow_moves
+    from curate.review.forecast import outlook
     from curate.review.page import queue_html, thumbnails
     from curate.review.queue import build_queue
-    from curate.review.table import queue_csv
 
     out = out or workspace.path("reports", f"review.{form}")
     if form == "csv" and out.exists():
@@ -76,7 +76,7 @@ def review(
 
 
 def _refuse_to_lose_verdicts(workspace: Workspace, file: Path) -> None:
-    from curate.review.table import unrecorded
+    from curate.decisions.csv import unrecorded
 
     with Ledger(workspace.ledger) as ledger:
         history = ledger.history()

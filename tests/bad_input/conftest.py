@@ -53,7 +53,7 @@ def unprivileged(workspace, tmp_path) -> Iterator[None]:
     file = verdicts(workspace, tmp_path / "warm.csv")
     for command in (["decide", file], ["apply"], ["report"], ["review", "--html"], ["review", "--csv"]):
         done(*command, "-w", workspace)  # imports what nobody may not read
-    import_module("curate.embed.models")  # nor a network that is kept in root's cache
+    import_module("curate.networks.create")  # nor a network that is kept in root's cache
     os.seteuid(NOBODY)
     try:
         yield

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 from command import curate, done, refused, verdicts
 
+from curate.decisions.ledger import Ledger
 from curate.embed.store import load
-from curate.review.ledger import Ledger
 
 HOLD_THE_LOCK = """
 import sys

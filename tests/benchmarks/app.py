@@ -30,9 +30,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from app_process import App
 
+from curate.decisions.ledger import Ledger
 from curate.find import all_finders
-from curate.review.desk import Desk
-from curate.review.ledger import Ledger
+from curate.review.session import Desk
 from curate.verbs.app import _database, read_tables
 from curate.workspace import Workspace
 
@@ -151,8 +151,8 @@ def rows_of(ledger: sqlite3.Connection) -> int:
 
 def syncs(workspace: Workspace) -> dict[str, Any]:
     """Seconds of the dataset alone: first load, nothing changed, and the outlier scores of some samples changed."""
-    from curate.review.dataset import open_dataset, sync
-    from curate.review.fields import sample_rows
+    from curate.review.app.dataset import open_dataset, sync
+    from curate.review.app.fields import sample_rows
 
     figures: dict[str, Any] = {}
     with _database(workspace), Ledger(workspace.ledger) as ledger:

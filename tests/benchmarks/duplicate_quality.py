@@ -26,7 +26,7 @@ from photo_copies import COPIES
 from PIL import Image
 
 from curate.embed.look import THUMB, resized
-from curate.find.near_duplicate import duplicate_pairs
+from curate.find.duplicates.near import duplicate_pairs
 from curate.find.neighbors import Neighbors, nearest
 
 BUDGETS = (300, 1000, 3000)

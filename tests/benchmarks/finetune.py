@@ -17,11 +17,11 @@ import pandas as pd
 from bench import CIFAR, read_people, unpack
 
 from curate.config import FindOptions, TrainOptions
-from curate.find.label import find_label
-from curate.find.predict import Prediction, predict, said_of, with_network
+from curate.experiment.folds import Teacher, fine_tuned
+from curate.find.labels.errors import find_label
+from curate.find.labels.probe import Prediction, predict, said_of, with_network
 from curate.ingest.annotators import crowdlab
 from curate.progress import bar
-from curate.train.folds import Teacher, fine_tuned
 
 CONSENSUS = "consensus of three"
 SETS = ("one annotator", "worst of three", "majority of three", CONSENSUS)

@@ -27,7 +27,7 @@ from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_label_quality_scores
 from label_quality import FILTERS, SIZE, cleanlab_recipe, embedded, f1, judged, label_sets, ours, ranked
 
-from curate.find.predict import predict
+from curate.find.labels.probe import predict
 
 N = 8000
 SEEN_BY_PEOPLE = 9  # pixels, square, of which their networks see a picture

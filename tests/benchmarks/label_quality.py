@@ -25,8 +25,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.model_selection import cross_val_predict
 
-from curate.find.label import find_label
-from curate.find.predict import Prediction, predict
+from curate.find.labels.errors import find_label
+from curate.find.labels.probe import Prediction, predict
 from curate.ingest.annotators import crowdlab, majority
 
 SIZE = 96  # pixels embedded: what curate chooses for these images

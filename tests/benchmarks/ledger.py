@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curate.review.ledger import Ledger
+from curate.decisions.ledger import Ledger
 
 
 def verdict(name: str) -> dict[str, object]:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from curate.review.decision import evidence
-from curate.review.outlook import outlook
+from curate.decisions.decision import evidence
+from curate.review.forecast import outlook
 from curate.review.queue import build_queue
 from curate.schema import TABLES, conform, empty
 

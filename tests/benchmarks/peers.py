@@ -31,7 +31,7 @@ import pandas as pd
 from bench import CIFAR, PHOTOS, read_images, read_people, unpack
 from PIL import Image
 
-from curate.review.mongo import find_mongod
+from curate.review.app.mongo import find_mongod
 
 ROOT = Path(__file__).parents[2]
 SEQUENCE = ("cleanvision", "imagededup CNN", "FiftyOne Brain")
@@ -60,7 +60,7 @@ if __name__ == "__main__":
 BRAIN = """
 import os, sys, tempfile, numpy as np
 from pathlib import Path
-from curate.review.mongo import Mongo, find_mongod
+from curate.review.app.mongo import Mongo, find_mongod
 os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
 with tempfile.TemporaryDirectory() as folder:
     mongo = Mongo(find_mongod(), Path(folder) / "db").start()

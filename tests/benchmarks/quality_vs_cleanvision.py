@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from curate.embed.decode import decode
-from curate.embed.measure import WORK_SIDE, measure
 from curate.find.quality import ISSUES, find_quality
+from curate.images.decode import decode
+from curate.images.measure import WORK_SIDE, measure
 
 IMAGES = {".jpg", ".jpeg", ".png"}
 THEIR_NAME = {"bright": "light"}

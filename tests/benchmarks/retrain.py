@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from curate.config import TrainOptions
-from curate.train.compare import retrain
+from curate.experiment.compare import retrain
 
 
 def main() -> None:

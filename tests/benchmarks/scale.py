@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate.allocator import give_back
+from curate.machine.allocator import give_back
 
 STEPS = ("data", "neighbours", "pairs", "predict", "outlier", "label", "quality", "classes", "other")
 
@@ -54,9 +54,9 @@ def measured(n: int, dim: int) -> dict[str, Any]:
     """Run everything that `find` runs on n synthetic samples; seconds for each step."""
     from curate.config import FindOptions
     from curate.find import FINDERS, needs
-    from curate.find.near_duplicate import duplicate_pairs, linked_groups
+    from curate.find.duplicates.near import duplicate_pairs, linked_groups
+    from curate.find.labels.probe import predict
     from curate.find.neighbors import nearest
-    from curate.find.predict import predict
 
     clock = _Clock()
     facts = clock("data", lambda: synthetic(n, dim))

@@ -20,11 +20,12 @@ from PIL import Image
 from slow_scan import scan_slowly
 
 from curate.config import EmbedOptions
-from curate.embed import look, lookers
+from curate.embed import look
+from curate.embed import workers as lookers
 from curate.embed.embedder import Embedder
 from curate.embed.look import Look
-from curate.embed.memory import Memory
 from curate.embed.scan import scan
+from curate.embed.seen import Memory
 from curate.embed.store import Embedded, Store, load
 from curate.errors import ModelError, StageMissing
 from curate.schema import validate

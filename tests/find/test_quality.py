@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from pictures import CLEANVISION_FLAGS, CLEANVISION_SCORES, PICTURES, _noise, _scene
 
-from curate.embed.decode import Decoded
-from curate.embed.measure import measure
 from curate.find.quality import ISSUES, find_quality
+from curate.images.decode import Decoded
+from curate.images.measure import measure
 
 WITH_SCORES_OF_CLEANVISION = ISSUES[:-1]
 UNREADABLE = {"status": "truncated", "mode": None, "phash": None}

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from curate.evaluate.scores import compare, score
 from curate.ingest.annotators import agreement
 from curate.ingest.splits import class_balance, split_proof
 from curate.report.facts import ReportFacts
 from curate.report.maps import embedding_map
-from curate.train.evaluate import compare, score
 
 HOSTILE = '<script>alert("1")</script>'
 CLASSES = ["cat", "dog", f'"><img src=x onerror=alert(1)>{HOSTILE}']

@@ -8,8 +8,8 @@ import pytest
 from scipy.optimize import minimize
 from small_tables import flag_table, make_decisions, make_samples
 
+from curate.decisions.decision import evidence
 from curate.review.calibrate import PRIOR_MEAN, PRIOR_SD, UNJUDGED, calibrate, calibrate_all, interval, outcomes
-from curate.review.decision import evidence
 from curate.review.queue import open_flags
 
 

@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 from small_tables import flag_table, make_decisions, make_pairs, make_samples
 
-from curate.review.ledger import Ledger
-from curate.review.outlook import outlook
+from curate.decisions.csv import read_decisions
+from curate.decisions.ledger import Ledger
+from curate.review.forecast import outlook
 from curate.review.page import queue_html, thumbnails
 from curate.review.queue import build_queue
-from curate.review.table import read_decisions
 from curate.schema import empty
 
 NONE = empty("decisions")

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from curate.embed.embedder import Embedder
-from curate.embed.models import create_backbone
 from curate.errors import StageMissing
+from curate.networks.create import create_backbone
 from curate.train.model import BothWays, Classifier, Head, HeadedBackbone, load_model, unstandardised
 
 IMAGES = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -7,8 +7,8 @@ import pytest
 
 from curate.config import TrainOptions
 from curate.errors import CurateError, ModelError
+from curate.experiment.setup import choose_image_size
 from curate.train.recipe import MIN_STEPS, PRESETS, choose_preset, make_recipe, n_folds
-from curate.train.setup import choose_image_size
 
 
 def test_auto_is_full_on_cuda_and_quick_elsewhere() -> None:

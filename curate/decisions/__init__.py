@@ -1,0 +1,1 @@
+"""What people decided: the ledger, and how decisions follow files that move."""

@@ -1,0 +1,1 @@
+"""Many models and one verdict: before, after and a control."""

@@ -1,0 +1,209 @@
+"""One model from data to files: trained, judged and kept; a finished one is read back, not trained again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from curate import __version__
+from curate.experiment.study import Arm
+from curate.machine.threads import torch_threads
+from curate.progress import Advance, Progress
+from curate.train.loop import Batch, Fitted, State, fit, predict
+from curate.train.model import FACTS, WEIGHTS, BothWays, save_weights
+from curate.train.recipe import Recipe
+from curate.workspace import replacing, write_atomically, write_parquet
+
+
+class Learner(Protocol):
+    """How a preset makes models and feeds them. Tables are those of `Arm`, or have `data.FILE`.
+
+    `threads` is how many torch computes with while a model trains on a CPU; None: as it is set.
+    """
+
+    threads: int | None
+
+    def prepare(self, progress: Progress) -> None:
+        """Do what all arms share, before the first is trained."""
+
+    def close(self) -> None:
+        """Free what `prepare` made, after the last is trained."""
+
+    def model(self, train: pd.DataFrame, *, seed: int) -> nn.Module:
+        """A fresh model for these training images."""
+
+    def training(self, train: pd.DataFrame, targets: np.ndarray, *, seed: int) -> Callable[[int], Iterator[Batch]]:
+        """First epoch → endless training batches from there on; targets: class numbers or probabilities."""
+
+    def plain(self, images: pd.DataFrame) -> Iterable[torch.Tensor]:
+        """Batches of unvaried inputs in the order of the rows."""
+
+    def weights(self, state: State) -> State:
+        """What of a trained model's state is kept, as `model.load_model` reads it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model to train.
+
+    Attributes
+    ----------
+    judged : `data.FILE` of the samples to predict, none of which the model learns from
+    keep_model : write the weights too
+    both_ways : judge each picture together with its mirror image, where the model learned from both; full only
+    """
+
+    arm: Arm
+    judged: pd.DataFrame
+    seed: int
+    folder: Path
+    keep_model: bool = True
+    both_ways: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job left.
+
+    Attributes
+    ----------
+    probabilities : (N, C) float32 of the judged samples, in their order
+    history : a row per epoch, as `loop.Fitted.history`
+    facts : what stands in arm.json: best_epoch, steps, seconds …
+    """
+
+    probabilities: np.ndarray
+    history: pd.DataFrame
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What the jobs of a run share."""
+
+    recipe: Recipe
+    classes: list[str]
+    learner: Learner
+    device: torch.device
+    resumable: bool  # save the state after each epoch: worth it where an epoch takes minutes
+
+    def fingerprint(self, job: Job) -> str:
+        """Changes whenever the model that the job makes would."""
+        hasher = hashlib.blake2b(digest_size=16)
+        hasher.update(json.dumps([__version__, asdict(self.recipe), self.classes, job.seed, job.both_ways]).encode())
+        for table in (job.arm.train, job.arm.val, job.judged):
+            columns = [column for column in ("sample_id", "sha256", "label") if column in table]
+            hasher.update(table[columns].to_json(orient="values").encode())
+        if job.arm.goals is not None:
+            hasher.update(job.arm.goals.tobytes())
+        return hasher.hexdigest()
+
+    def is_finished(self, job: Job) -> bool:
+        """True where `run` would only read."""
+        return _facts(job.folder).get("fingerprint") == self.fingerprint(job)
+
+    def run(self, job: Job, *, advance: Advance, last_epoch: int | None = None) -> Outcome:
+        """Train and judge one model, or read what an earlier call left. Files are in place when it returns."""
+        budget = (last_epoch or self.recipe.epochs) * self.recipe.steps_per_epoch
+        if self.is_finished(job):
+            advance(budget)
+            return _read(job.folder, self.classes)
+        started = time.perf_counter()
+        checkpoint = job.folder / "last.pt" if self.resumable else None
+        with torch_threads(self.learner.threads):
+            model, fitted = self._fit(job, last_epoch, checkpoint, advance)
+        advance(budget - int(fitted.history[-1]["step"]))
+        model.load_state_dict(fitted.state)
+        judge = BothWays(model) if job.both_ways and self.recipe.augmentation == "standard" else model
+        probabilities = predict(judge, self.learner.plain(job.judged), device=self.device, amp=self.recipe.amp)
+        facts = {
+            "fingerprint": self.fingerprint(job),
+            "arm": job.arm.name,
+            "seed": job.seed,
+            "n_train": len(job.arm.train),
+            "n_val": len(job.arm.val),
+            "best_epoch": fitted.best_epoch,
+            "steps": int(fitted.history[-1]["step"]),
+            "seconds": round(time.perf_counter() - started, 3),
+            "recipe": asdict(self.recipe),
+            "classes": self.classes,
+        }
+        outcome = Outcome(probabilities.numpy(), pd.DataFrame(fitted.history), facts)
+        if job.keep_model:
+            save_weights(job.folder / WEIGHTS, self.learner.weights(fitted.state))
+        _write(job, outcome, self.classes)
+        if checkpoint is not None:
+            checkpoint.unlink(missing_ok=True)
+        return outcome
+
+    def run_all(
+        self, jobs: Sequence[Job], description: str, progress: Progress, *, last_epoch: int | None = None
+    ) -> list[Outcome]:
+        """`run` each, one after the other, behind one bar."""
+        steps = (last_epoch or self.recipe.epochs) * self.recipe.steps_per_epoch
+        with progress(description, steps * len(jobs), "steps") as advance:
+            return [self.run(job, advance=advance, last_epoch=last_epoch) for job in jobs]
+
+    def _fit(
+        self, job: Job, last_epoch: int | None, checkpoint: Path | None, advance: Advance
+    ) -> tuple[nn.Module, Fitted]:
+        index = pd.Index(self.classes)
+        targets = {part: index.get_indexer(pd.Index(getattr(job.arm, part)["label"])) for part in ("train", "val")}
+        goals = targets["train"] if job.arm.goals is None else job.arm.goals
+        model = self.learner.model(job.arm.train, seed=job.seed)
+
+        def validation() -> Iterator[Batch]:
+            return _with_targets(self.learner.plain(job.arm.val), torch.from_numpy(targets["val"]))
+
+        fitted = fit(
+            model,
+            self.learner.training(job.arm.train, goals, seed=job.seed),
+            validation if len(job.arm.val) else None,
+            recipe=self.recipe,
+            device=self.device,
+            seed=job.seed,
+            last_epoch=last_epoch,
+            checkpoint=checkpoint,
+            fingerprint=self.fingerprint(job),
+            advance=advance,
+        )
+        return model, fitted
+
+
+def _with_targets(inputs: Iterable[torch.Tensor], targets: torch.Tensor) -> Iterator[Batch]:
+    start = 0
+    for batch in inputs:
+        yield batch, targets[start : start + len(batch)]
+        start += len(batch)
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
+        return facts
+    except FileNotFoundError:
+        return {}
+
+
+def _write(job: Job, outcome: Outcome, classes: list[str]) -> None:
+    """arm.json comes last and means done."""
+    table = pd.DataFrame(outcome.probabilities, columns=classes)
+    write_parquet(job.folder / "probabilities.parquet", table)
+    with replacing(job.folder / "history.csv") as temporary:
+        outcome.history.to_csv(temporary, index=False)
+    write_atomically(job.folder / FACTS, json.dumps(outcome.facts, indent=1).encode())
+
+
+def _read(folder: Path, classes: list[str]) -> Outcome:
+    table = pd.read_parquet(folder / "probabilities.parquet")
+    return Outcome(table[classes].to_numpy(dtype=np.float32), pd.read_csv(folder / "history.csv"), _facts(folder))

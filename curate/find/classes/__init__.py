@@ -1,0 +1,1 @@
+"""Issues of whole classes: imbalance, overlap, shortcuts."""

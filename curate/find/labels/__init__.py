@@ -1,0 +1,1 @@
+"""Label errors: a probe's predictions and a model of how people err."""

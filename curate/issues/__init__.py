@@ -1,0 +1,1 @@
+"""What an issue is: its kind, flags, groups and reasons."""

@@ -1,0 +1,1 @@
+"""What looks at pixels: networks, weights, and what runs them."""
