@@ -8,8 +8,6 @@ A file whose parameters or inputs differ from its sidecar's is stale.
 from __future__ import annotations
 
 import fcntl
-import functools
-import hashlib
 import json
 import os
 import platform
@@ -18,20 +16,16 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from curate import __version__
 from curate.errors import DamagedFile, StageMissing, WorkspaceBusy, WorkspaceError
+from curate.files import FORMATS, code_version, digest_of, read_json, replacing, write_atomically
 from curate.schema import TABLES, validate
 
 FORMAT = 1  # of the folder's layout; a workspace of another number is refused
-EXPORT_MARKER = ".curate-export.json"  # in an export of a version from its beginning: which one, and how
 PROVENANCE = {"parameters", "inputs", "code", "digest", "counts", "seconds", "peak_memory_mb", "made"}  # of a sidecar
 
 
@@ -239,112 +233,6 @@ class Workspace:
     def _wish(self, parameters: Mapping[str, Any], inputs: Iterable[str]) -> dict[str, Any]:
         wish = {"parameters": dict(parameters), "inputs": {name: self.digest(name) for name in inputs}}
         return {**json.loads(json.dumps(wish, default=str)), "code": code_version()}
-
-
-@dataclass(frozen=True)
-class Format:
-    """How content of one file type is read and written."""
-
-    read: Callable[[Path], Any]
-    write: Callable[[Any, Path], None]
-
-
-def _read_arrays(file: Path) -> dict[str, np.ndarray]:
-    with np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
-
-
-def _write_arrays(arrays: Mapping[str, np.ndarray], file: Path) -> None:
-    with open(file, "wb") as handle:
-        np.savez(handle, **arrays)  # type: ignore[arg-type]
-
-
-def _write_text(text: str, file: Path) -> None:
-    file.write_text(text, encoding="utf-8")
-
-
-def _write_json(value: Any, file: Path) -> None:
-    file.write_text(json.dumps(value, indent=1, default=str))
-
-
-FORMATS = {
-    ".parquet": Format(pd.read_parquet, lambda table, file: table.to_parquet(file, index=False)),
-    ".npz": Format(_read_arrays, _write_arrays),
-    ".json": Format(lambda file: json.loads(file.read_text()), _write_json),
-    ".html": Format(lambda file: file.read_text(encoding="utf-8"), _write_text),
-    ".csv": Format(pd.read_csv, lambda table, file: table.to_csv(file, index=False)),
-}
-
-
-def write_parquet(file: Path, table: pd.DataFrame) -> None:
-    """Write `table` beside `file`, then rename."""
-    with replacing(file) as temporary:
-        table.to_parquet(temporary, index=False)
-
-
-def write_atomically(file: Path, content: bytes) -> None:
-    """Write `content` beside `file`, then rename."""
-    with replacing(file) as temporary:
-        temporary.write_bytes(content)
-
-
-@contextmanager
-def replacing(file: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `file`; on success it is flushed to disk and takes the file's place."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb+") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new temporary folder beside `folder`; on success it takes that name, whole or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)  # left by a killed run; the lock says nobody else is at it
-    temporary.mkdir()
-    try:
-        yield temporary
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-@functools.cache
-def code_version() -> str:
-    """The version and a digest of curate's own source: what other code made may be something else."""
-    hasher = hashlib.blake2b(digest_size=6)
-    for file in sorted(Path(__file__).parent.rglob("*.py")):
-        hasher.update(file.read_bytes())
-    return f"{__version__}+{hasher.hexdigest()}"
-
-
-def digest_of(file: Path) -> str:
-    """BLAKE2b of a file, or of the names and contents' digests of a folder's files; 32 hex digits."""
-    hasher = hashlib.blake2b(digest_size=16)
-    if file.is_dir():
-        for path in sorted(p for p in file.rglob("*") if p.is_file() and not p.name.startswith(".")):
-            hasher.update(f"{path.relative_to(file)}={digest_of(path)}\n".encode())
-        return hasher.hexdigest()
-    with open(file, "rb") as handle:
-        while block := handle.read(1 << 20):
-            hasher.update(block)
-    return hasher.hexdigest()
-
-
-def read_json(file: Path) -> dict[str, Any] | None:
-    """The JSON object in `file`; None where there is none, or no whole one."""
-    try:
-        value = json.loads(file.read_text())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _is_running(pid: str) -> bool:

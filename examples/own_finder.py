@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from curate.find import cover_all
+from curate.issues.table import cover_all
 from curate.schema import validate_issues
 from curate.workspace import Workspace
 

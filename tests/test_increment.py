@@ -88,7 +88,7 @@ def test_a_moved_file_keeps_its_decision_and_is_not_embedded_anew(images, worksp
     decide(workspace, "cat/003.png")
     assert rejected(workspace) == ["cat/003.png"]
     (images / "cat/003.png").rename(images / "cat/renamed.png")
-    monkeypatch.setattr("curate.embed.embedder.Embedder.embed", lambda *_: pytest.fail("embedded anew"))
+    monkeypatch.setattr("curate.networks.embedder.Embedder.embed", lambda *_: pytest.fail("embedded anew"))
     done("ingest", images, "-w", workspace)
     assert looked_at(workspace) == 1  # opened, to see what it is
     assert states(workspace)["apply"] == "stale"

@@ -16,7 +16,7 @@ from command import class_folders, curate, run_and_kill, run_apart
 from curate.decisions.ledger import Ledger
 from curate.embed.store import load
 from curate.verbs.apply import manifest_of
-from curate.verbs.find import store_of
+from curate.verbs.prepare import store_of
 from curate.workspace import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 from command import class_folders, done, picture, refused
 
-from curate.cli import _print_json, main
+from curate.cli import main
+from curate.cli.output import print_json
 
 QUICK = ("--preset", "quick", "--epochs", "1", "--image-size", "32", "--folds", "2")
 VERDICTS = """sample_id,issue,action,label
@@ -141,7 +142,7 @@ def test_json_is_json_without_nan(workspace, command):
 
 
 def test_what_json_has_no_word_for_is_null(capsys):
-    _print_json({"a": [float("nan"), pd.NA, pd.NaT, float("inf")], "b": (np.float64("nan"), 0.5), "c": Path("x")})
+    print_json({"a": [float("nan"), pd.NA, pd.NaT, float("inf")], "b": (np.float64("nan"), 0.5), "c": Path("x")})
     assert json.loads(capsys.readouterr().out) == {"a": [None] * 4, "b": [None, 0.5], "c": "x"}
 
 

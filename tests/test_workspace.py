@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from curate.errors import SchemaError, StageMissing, WorkspaceBusy, WorkspaceError
+from curate.files import digest_of, replacing, replacing_folder
 from curate.schema import empty
-from curate.workspace import Workspace, digest_of, replacing, replacing_folder
+from curate.workspace import Workspace
 
 HOLD_THE_LOCK = """
 import sys, time

@@ -10,10 +10,10 @@ from curate.apply.guards import cap_drops, empty_no_class, protect_test
 from curate.config import PolicyOptions
 from curate.decisions.decision import read_evidence
 from curate.decisions.moves import follow_moves
-from curate.find import issue_names
 from curate.issues.flags import probability
 from curate.issues.groups import KEEP_ONE, best_first, linked
-from curate.review.queue import IMPACT, OTHER_IMPACT
+from curate.issues.kinds import IMPACT, OTHER_IMPACT
+from curate.issues.table import issue_names
 from curate.schema import conform
 
 # A proposal is a row of ACTIONS_TABLE with `by_person`, whether a person looked at this very sample, and
@@ -33,7 +33,7 @@ def plan(
     """Say what a new version changes: verdicts first, then thresholds for what nobody decided.
 
     One action per sample. A drop wins over a relabel, then a person over a threshold, then the graver issue
-    (`curate.review.queue.IMPACT`), then the later decision. `keep` and `unsure` keep thresholds away from the
+    (`curate.issues.kinds.IMPACT`), then the later decision. `keep` and `unsure` keep thresholds away from the
     question that they answer. Three guards follow (`curate.apply.guards`): the test split, the cap on drops per
     class, and no class emptied. What a guard holds back becomes a row `keep` with the reason.
 

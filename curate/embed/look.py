@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from curate.errors import DecodeError
 from curate.images.decode import Decoded, decode
 from curate.images.measure import WORK_SIDE, measure
+from curate.images.resize import resized
 
 MAX_BYTES = 1 << 31  # a larger file is no picture, and is not read into memory
 TOGETHER = 1 << 22  # bytes of decoded pixels that are measured together
@@ -123,31 +124,6 @@ def _measured(row: Row, image: Decoded | None, image_size: int) -> Look:
     if max(image.rgb.shape[:2]) < image_size:  # those of one shape are resized together
         return Look(row, pixels=image.rgb)
     return Look(row, resized(image.rgb, THUMB), resized(image.rgb, image_size))
-
-
-def resized(rgb: np.ndarray, side: int) -> np.ndarray:
-    """Squeeze or stretch (..., H, W, 3) uint8 to squares by antialiased bicubic: Pillow's, in a third of its time.
-
-    Many small pictures of one shape at once take a fifth of the time of each alone; the pixels are the same.
-    """
-    if rgb.shape[-3:-1] == (side, side):
-        return rgb
-    import torch  # takes longer than looking at a thousand small pictures, none of which needs it
-    from torch import nn
-
-    planes = torch.from_numpy(rgb.reshape(-1, *rgb.shape[-3:])).permute(0, 3, 1, 2)
-    squares = nn.functional.interpolate(planes, (side, side), mode="bicubic", antialias=True)
-    return squares.permute(0, 2, 3, 1).contiguous().numpy().reshape(*rgb.shape[:-3], side, side, 3)
-
-
-def squared(pictures: Sequence[np.ndarray], side: int) -> np.ndarray:
-    """(n, side, side, 3) uint8 of n pictures (H, W, 3) uint8, those of one shape resized together."""
-    squares = np.empty((len(pictures), side, side, 3), np.uint8)
-    shapes = np.array([picture.shape[:2] for picture in pictures]).reshape(-1, 2)
-    for shape in np.unique(shapes, axis=0):
-        same = np.flatnonzero((shapes == shape).all(axis=1)).tolist()
-        squares[same] = resized(np.stack([pictures[i] for i in same]), side)
-    return squares
 
 
 def _refused(sample_id: str, error: OSError) -> Row:

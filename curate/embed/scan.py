@@ -11,14 +11,15 @@ import pandas as pd
 import torch
 
 from curate.config import EmbedOptions
-from curate.embed.embedder import Embedder
-from curate.embed.look import THUMB, File, Look, Row, squared
+from curate.embed.look import THUMB, File, Look, Row
 from curate.embed.seen import COLUMNS, Memory
 from curate.embed.store import NO_PLACE, Store
 from curate.embed.workers import Lookers, list_files, open_lookers
 from curate.engine import Engine, LocalEngine
 from curate.images.decode import quiet_decoders
+from curate.images.resize import squared
 from curate.machine.threads import torch_threads
+from curate.networks.embedder import Embedder
 from curate.schema import conform
 
 SCAN_VERSION = 2  # goes up when decoding or measuring the same bytes gives something else: old shards are stale then

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import numpy as np
 
 from curate.config import EmbedOptions
 from curate.embed.look import File, look_from_outside
-from curate.errors import DecodeError, ModelError
+from curate.errors import DecodeError
 from curate.images.decode import peek
-from curate.networks.packaged import PACKAGED
+from curate.networks.known import own_size
 
 SMALLEST_SIZE, SIZE_STEP = 96, 32
 PEEKED = 64  # images looked at to choose the input size
@@ -39,18 +38,6 @@ def typical_side(paths: Sequence[str]) -> float | None:
     return float(np.median(sides)) if sides else None
 
 
-def own_size(name: str) -> tuple[int, bool]:
-    """The input size that a model was made for, and whether it takes no other."""
-    if name in PACKAGED:
-        return PACKAGED[name].image_size, False
-    import timm
-
-    require_known(name)
-    config = timm.get_pretrained_cfg(name, allow_unregistered=False)
-    assert config is not None  # a known name has one
-    return config.input_size[-1], bool(config.fixed_input_size)
-
-
 def _short_side(path: str) -> int | None:
     if not isinstance(look_from_outside("", path), File):
         return None  # a pipe would keep us waiting; the scan will say what is wrong with it
@@ -59,12 +46,3 @@ def _short_side(path: str) -> int | None:
             return min(peek(file))
     except (OSError, DecodeError):
         return None
-
-
-def require_known(name: str) -> None:
-    """Raises ModelError where timm has no such model."""
-    import timm
-
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3, cutoff=0.5) or [EmbedOptions.model]
-        raise ModelError(f"timm knows no model '{name}'", f"a name such as {', '.join(near)}")

@@ -22,8 +22,8 @@ import pandas as pd
 
 from curate.embed.look import THUMB
 from curate.errors import DamagedFile, StageMissing
+from curate.files import read_json, replacing_folder, write_atomically
 from curate.schema import empty
-from curate.workspace import read_json, replacing_folder, write_atomically
 
 NO_PLACE = -1  # `place` of a row without pixels
 

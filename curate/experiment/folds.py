@@ -15,10 +15,10 @@ from curate.errors import NotEnoughData
 from curate.experiment.jobs import Job, Workshop
 from curate.experiment.setup import open_workshop
 from curate.experiment.study import COLUMNS, FILE, Arm, group_keys, grouped_folds
+from curate.files import replacing
 from curate.progress import Progress, silent
 from curate.train.pixels import require_files
 from curate.train.recipe import n_folds
-from curate.workspace import replacing
 
 SLOW = (
     "Fine-tuning on a CPU takes half a minute to two for each thousand images and epoch; it goes on where it is killed."

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,39 +17,13 @@ from torch import nn
 
 from curate import __version__
 from curate.experiment.study import Arm
+from curate.files import replacing, write_atomically, write_parquet
 from curate.machine.threads import torch_threads
 from curate.progress import Advance, Progress
-from curate.train.loop import Batch, Fitted, State, fit, predict
+from curate.train.learner import Learner
+from curate.train.loop import Batch, Fitted, fit, predict
 from curate.train.model import FACTS, WEIGHTS, BothWays, save_weights
 from curate.train.recipe import Recipe
-from curate.workspace import replacing, write_atomically, write_parquet
-
-
-class Learner(Protocol):
-    """How a preset makes models and feeds them. Tables are those of `Arm`, or have `data.FILE`.
-
-    `threads` is how many torch computes with while a model trains on a CPU; None: as it is set.
-    """
-
-    threads: int | None
-
-    def prepare(self, progress: Progress) -> None:
-        """Do what all arms share, before the first is trained."""
-
-    def close(self) -> None:
-        """Free what `prepare` made, after the last is trained."""
-
-    def model(self, train: pd.DataFrame, *, seed: int) -> nn.Module:
-        """A fresh model for these training images."""
-
-    def training(self, train: pd.DataFrame, targets: np.ndarray, *, seed: int) -> Callable[[int], Iterator[Batch]]:
-        """First epoch → endless training batches from there on; targets: class numbers or probabilities."""
-
-    def plain(self, images: pd.DataFrame) -> Iterable[torch.Tensor]:
-        """Batches of unvaried inputs in the order of the rows."""
-
-    def weights(self, state: State) -> State:
-        """What of a trained model's state is kept, as `model.load_model` reads it."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from curate.config import TrainOptions
 from curate.errors import CurateError
 from curate.experiment.jobs import Workshop
 from curate.experiment.result import Comparison
-from curate.workspace import replacing, write_atomically, write_parquet
+from curate.files import replacing, write_atomically, write_parquet
 
 PACKAGES = ("torch", "torchvision", "timm", "albumentations", "numpy", "scikit-learn", "pandas")
 

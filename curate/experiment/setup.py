@@ -11,10 +11,11 @@ import timm
 import torch
 
 from curate.config import TrainOptions
-from curate.embed.embedder import choose_device
 from curate.embed.size import choose_image_size as size_for_embedding
-from curate.experiment.jobs import Learner, Workshop
+from curate.experiment.jobs import Workshop
+from curate.machine.device import choose_device
 from curate.train.full import FullLearner
+from curate.train.learner import Learner
 from curate.train.quick import QuickLearner
 from curate.train.recipe import Recipe, choose_preset, make_recipe
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import pandas as pd
 
 from curate.errors import SourceError
+from curate.files import read_json
 from curate.formats.manifest import SPLIT_NAMES
+from curate.formats.names import EXPORT_MARKER
 from curate.formats.problems import problem_table
 from curate.formats.rows import SUFFIXES as TABLES
-from curate.workspace import EXPORT_MARKER, read_json
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 CLUTTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})  # what systems leave behind, like hidden files

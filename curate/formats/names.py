@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+EXPORT_MARKER = ".curate-export.json"  # in an export of a version from its beginning: which one, and how
+
 FORBIDDEN = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')  # what Windows or POSIX does not allow in a name
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)  # device names on Windows
 LONGEST = 200  # bytes of UTF-8; file systems allow 255, and a suffix may follow

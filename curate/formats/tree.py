@@ -16,9 +16,9 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from curate.errors import ExportError
-from curate.formats.names import distinct, safe_name
+from curate.files import write_atomically
+from curate.formats.names import EXPORT_MARKER, distinct, safe_name
 from curate.progress import Advance
-from curate.workspace import EXPORT_MARKER, write_atomically
 
 HOW = ("hardlink", "symlink", "copy")
 CSV = "manifest.csv"

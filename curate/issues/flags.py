@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from curate.find import issue_names
-from curate.issues.groups import KEEP_ONE
+from curate.issues.groups import KEEP_ONE, name_groups
+from curate.issues.kinds import ABOUT_CLASSES, IMPACT, LEAK_BESIDE_TEST, OTHER_IMPACT
+from curate.issues.table import issue_names
 
 EVIDENCE = ("suggested_label", "nearest_id", "group_id")
 COLUMNS = ("sample_id", "issue", "score", "probability", "is_flagged", *EVIDENCE)
@@ -64,3 +65,15 @@ def _one_issue(table: pd.DataFrame, issue: str) -> pd.DataFrame:
         return flagged
     mates = rows["group_id"].notna() & rows["group_id"].isin(flagged["group_id"])
     return rows[rows["is_flagged"] | mates | rows["sample_id"].isin(flagged["nearest_id"].dropna())]
+
+
+def open_flags(samples: pd.DataFrame, issues: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """All flags on readable samples that a person can settle, with `group`, `impact`, `sha256`, `label`, `split`."""
+    flags = long_table({finder: table for finder, table in issues.items() if finder != ABOUT_CLASSES})
+    flags["impact"] = flags["issue"].map(IMPACT).fillna(OTHER_IMPACT).astype("float64")
+    flags = flags[flags["impact"] > 0].merge(samples[["sample_id", "sha256", "label", "split"]], on="sample_id")
+    flags["group"] = name_groups(flags)
+    leaks = flags["issue"].eq("leak")
+    touches_test = flags["split"].eq("test").groupby(flags["group"].fillna(flags["sample_id"])).transform("any")
+    flags.loc[leaks & ~touches_test, "impact"] *= LEAK_BESIDE_TEST
+    return flags

@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from curate.config import EmbedOptions
-from curate.embed.size import require_known
 from curate.errors import ModelError
 from curate.networks.backends import Whole
+from curate.networks.known import require_known
 from curate.networks.packaged import packaged_weights
 from curate.networks.pool import embedding_network
 from curate.networks.tune import tuned

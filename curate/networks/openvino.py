@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from curate.errors import ModelError
+from curate.files import code_version, digest_of, replacing
 from curate.networks.backends import Whole
 from curate.networks.packaged import packaged_weights
-from curate.workspace import code_version, digest_of, replacing
 
 VERSIONS = ("openvino", "torch", "timm")  # of what has a part in a conversion, beside curate
 

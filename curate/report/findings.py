@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from curate.decisions.decision import read_evidence
-from curate.find import issue_names
 from curate.issues.flags import has_probability, long_table
+from curate.issues.kinds import NOTES, TWINS
+from curate.issues.table import issue_names
 from curate.report.facts import ReportFacts
 from curate.report.maps import TILES_PER_ROW
 from curate.report.pictures import Pictures, data_uri
@@ -21,27 +22,7 @@ View = dict[str, Any]
 Samples = Mapping[str, Mapping[str, Any]]  # sample_id → label, split, status, error
 SHOWN = 16  # pictures per issue
 ENDS = ("sample_id_a", "sample_id_b")
-TWINS = ("leak", "exact_duplicate", "near_duplicate")
 COLOURS = 12  # classes with a colour of their own on the map
-# issue → what a flag means; in the order of the page
-NOTES = {
-    "label": "The label does not fit the picture, going by a model that never saw this label.",
-    "leak": "The same picture, or the same shot, stands in two splits, so the test flatters the model.",
-    "exact_duplicate": "The same bytes or the same pixels more than once.",
-    "near_duplicate": "The same shot, re-encoded, resized, cropped or a moment later.",
-    "outlier": "Unlike the rest of the data set.",
-    "unreadable": "The file does not open as a picture; it stays out of every version, with its reason.",
-    "dark": "Even the brightest parts are dark.",
-    "bright": "Even the darkest parts are bright.",
-    "blurry": "Hardly any fine detail.",
-    "low_information": "Hardly any content.",
-    "odd_size": "Much larger or smaller than the rest.",
-    "odd_aspect_ratio": "Very long or very tall.",
-    "grayscale": "Grey among coloured pictures.",
-    "class_imbalance": "Belongs to a class that has far fewer samples than the largest.",
-    "class_overlap": "Belongs to a class that the model takes for another.",
-    "spurious_correlation": "A measurement of the picture, such as its brightness, gives the label away.",
-}
 
 
 def issues(facts: ReportFacts, picture: Pictures) -> View | None:

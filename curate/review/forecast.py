@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from curate.decisions.moves import follow_moves
-from curate.find import issue_names
-from curate.issues.flags import has_probability, probability
+from curate.issues.flags import has_probability, open_flags, probability
 from curate.issues.groups import KEEP_ONE
+from curate.issues.kinds import ABOUT_CLASSES
+from curate.issues.table import issue_names
 from curate.review.calibrate import UNJUDGED, Calibration, calibrate_all, interval, outcomes
-from curate.review.queue import ABOUT_CLASSES, open_flags
 
 NEXT = 50  # decisions ahead that the advice looks at
 WORTH = 0.1  # share of right flags below which looking on is hardly worth a person's time

@@ -17,18 +17,10 @@ import pandas as pd
 
 from curate.errors import DecodeError
 from curate.issues.groups import KEEP_ONE
+from curate.issues.kinds import TITLES
 from curate.review.forecast import Outlook
 
 TEMPLATES = Path(__file__).parent / "templates"
-TITLES = {
-    "label": "wrong label?",
-    "leak": "leak",
-    "exact_duplicate": "exact copy",
-    "near_duplicate": "near duplicate",
-    "outlier": "outlier",
-    "low_information": "no content",
-    "odd_aspect_ratio": "odd shape",
-}
 NEIGHBOURS = 6  # shown at most
 
 Thumb = Callable[[str], bytes]  # sample_id → JPEG

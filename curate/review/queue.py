@@ -7,32 +7,11 @@ from collections.abc import Mapping
 import pandas as pd
 
 from curate.decisions.moves import follow_moves
-from curate.issues.flags import long_table
-from curate.issues.groups import KEEP_ONE, best_first, name_groups
+from curate.issues.flags import open_flags
+from curate.issues.groups import KEEP_ONE, best_first
 from curate.issues.reasons import describe
 from curate.review.calibrate import UNJUDGED, calibrate_all, outcomes
 from curate.schema import conform, empty
-
-# What one right flag is worth, relative to a picture that is both trained and tested on. The queue is ordered
-# by probability times impact. Of an issue of impact 0 nothing is to be decided.
-IMPACT = {
-    "leak": 1.0,  # every figure on the test split is too good
-    "label": 0.8,  # teaches the wrong thing, or marks a right answer as wrong
-    "outlier": 0.5,  # not what the data set is about
-    "exact_duplicate": 0.4,  # counts twice
-    "near_duplicate": 0.35,  # counts nearly twice
-    "dark": 0.3,  # no picture to learn from
-    "bright": 0.3,
-    "blurry": 0.3,
-    "low_information": 0.3,
-    "odd_size": 0.15,  # may be all right
-    "odd_aspect_ratio": 0.15,
-    "grayscale": 0.1,
-    "unreadable": 0.0,  # left out of every version anyway, with its reason
-}
-ABOUT_CLASSES = "classes"  # the finder whose flags concern whole classes: told in the report, not asked per sample
-OTHER_IMPACT = 0.2  # of an issue that a third party's finder brings
-LEAK_BESIDE_TEST = 0.7  # of a leak's impact where test is not touched (train and val share a picture)
 
 
 def build_queue(
@@ -79,18 +58,6 @@ def build_queue(
     queue = _ranked(flags)
     queue = queue if limit is None else queue[queue["rank"] <= limit]
     return conform("queue", queue.assign(reason=describe(queue, samples, pairs)))
-
-
-def open_flags(samples: pd.DataFrame, issues: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """All flags on readable samples that a person can settle, with `group`, `impact`, `sha256`, `label`, `split`."""
-    flags = long_table({finder: table for finder, table in issues.items() if finder != ABOUT_CLASSES})
-    flags["impact"] = flags["issue"].map(IMPACT).fillna(OTHER_IMPACT).astype("float64")
-    flags = flags[flags["impact"] > 0].merge(samples[["sample_id", "sha256", "label", "split"]], on="sample_id")
-    flags["group"] = name_groups(flags)
-    leaks = flags["issue"].eq("leak")
-    touches_test = flags["split"].eq("test").groupby(flags["group"].fillna(flags["sample_id"])).transform("any")
-    flags.loc[leaks & ~touches_test, "impact"] *= LEAK_BESIDE_TEST
-    return flags
 
 
 def _with_verdicts(flags: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:

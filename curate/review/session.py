@@ -16,9 +16,10 @@ from curate.decisions.decision import evidence, plain
 from curate.decisions.ledger import Ledger
 from curate.decisions.moves import follow_moves
 from curate.errors import ReviewError
+from curate.issues.flags import open_flags
 from curate.issues.groups import KEEP_ONE
 from curate.review.forecast import Outlook, outlook
-from curate.review.queue import build_queue, open_flags
+from curate.review.queue import build_queue
 from curate.schema import empty
 
 CONFLICT = "the copies have different labels"  # the reason that sends a group back to the end of the queue

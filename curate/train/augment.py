@@ -11,8 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from curate.embed.look import resized
 from curate.errors import CurateError
+from curate.images.resize import resized
 
 RECIPES = ("none", "light", "standard")
 

@@ -16,9 +16,10 @@ from timm.utils import ModelEmaV3
 from torch import nn
 
 from curate.errors import CurateError
-from curate.train.optim import make_optimizer, make_schedule, number_format
+from curate.files import replacing
+from curate.machine.device import number_format
+from curate.train.optim import make_optimizer, make_schedule
 from curate.train.recipe import Recipe
-from curate.workspace import replacing
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # inputs, targets: (n,) int64, or to learn (n, C) float32 probabilities
 State = dict[str, torch.Tensor]

@@ -11,9 +11,9 @@ from timm.data import resolve_model_data_config
 from torch import nn
 
 from curate.errors import StageMissing
+from curate.files import replacing
 from curate.networks.create import create_backbone
 from curate.networks.pool import embedding_network
-from curate.workspace import replacing
 
 State = dict[str, torch.Tensor]
 WEIGHTS, FACTS = "model.safetensors", "arm.json"
@@ -114,7 +114,7 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
 
     Returns
     -------
-    model : on the CPU, in eval mode: (n, S, S, 3) uint8, by `curate.embed.look.resized` → (n, C) logits
+    model : on the CPU, in eval mode: (n, S, S, 3) uint8, by `curate.images.resize.resized` → (n, C) logits
     facts : what stands in its arm.json: classes in the order of the logits, recipe (with image_size) …
     """
     from safetensors.torch import load_file

@@ -30,10 +30,3 @@ def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe) -> CosineLRS
         warmup_prefix=True,
         t_in_epochs=False,
     )
-
-
-def number_format(device: torch.device, *, amp: bool) -> torch.dtype:
-    """bfloat16 on a CUDA device that has it, float16 on one that has not, else float32."""
-    if device.type != "cuda" or not amp:
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from curate.embed.embedder import Embedder
-from curate.embed.look import resized
+from curate.files import replacing
+from curate.images.resize import resized
 from curate.machine.allocator import keep_large_blocks
 from curate.machine.threads import torch_threads
+from curate.networks.embedder import Embedder
 from curate.progress import Advance, Progress
 from curate.train.augment import Augment
 from curate.train.batches import endless_batches
@@ -24,7 +25,6 @@ from curate.train.loop import Batch
 from curate.train.model import Head, State, unstandardised
 from curate.train.pixels import read_pixels
 from curate.train.recipe import Recipe
-from curate.workspace import replacing
 
 SHARD = 512  # images whose features share a file: the unit of resume
 EMBED_BATCH = 64

@@ -12,16 +12,14 @@ from typing import Any
 import pandas as pd
 
 from curate import __version__
+from curate.artifacts import APPLIED, AS_INGESTED, INGESTED
 from curate.config import PolicyOptions
 from curate.errors import DamagedFile, ExportError, StageMissing, WorkspaceError
+from curate.files import digest_of, read_json, replacing_folder
 from curate.progress import Progress, silent
 from curate.verbs.decide import decisions_in_force, digest_of_decisions
 from curate.verbs.issues import found_issues
-from curate.workspace import Workspace, digest_of, read_json, replacing_folder
-
-AS_INGESTED = 0  # the number of the version that nobody has changed
-INGESTED = "ingested"  # the manifest of that one, as it was when the version that keeps it was made
-APPLIED = "versions/applied.json"  # the version that the last apply came to, and what it rested on
+from curate.workspace import Workspace
 
 
 @dataclass(frozen=True)

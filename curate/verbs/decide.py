@@ -49,7 +49,7 @@ def decide_from_file(
 ) -> DecideSummary:
     """Record the verdicts of a CSV (`curate review` writes one); rows that make no sense are told, not guessed."""
     from curate.decisions.csv import read_decisions
-    from curate.find import issue_names
+    from curate.issues.table import issue_names
 
     known = [issue for table in found_issues(workspace).values() for issue in issue_names(table)]
     decisions, problems = read_decisions(

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curate.artifacts import AS_INGESTED
 from curate.decisions.ledger import Ledger
 from curate.progress import Progress, silent
-from curate.verbs.apply import AS_INGESTED, apply, manifests_of
+from curate.verbs.apply import apply, manifests_of
 from curate.verbs.ingest import ingest
 from curate.verbs.issues import found_issues
 from curate.verbs.report import report

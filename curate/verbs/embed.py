@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from curate.artifacts import EMBEDDER
 from curate.config import EmbedOptions
 from curate.progress import Progress, silent
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:
     from curate.embed.workers import Lookers
-
-EMBEDDER = "embeddings/current.json"  # which embedder made what the finders read; its digest goes with its weights
 
 
 def embed(workspace: Workspace, *, options: EmbedOptions | None = None, progress: Progress = silent) -> pd.DataFrame:

@@ -12,12 +12,14 @@ from typing import Any
 
 import pandas as pd
 
+from curate.artifacts import AGREEMENT, ANNOTATORS, ARBITRATION, BY_PROBE
 from curate.config import AnnotationOptions, EmbedOptions, FindOptions, SplitOptions
 from curate.errors import SourceError
+from curate.files import digest_of
 from curate.progress import Progress, silent
 from curate.verbs.embed import embed
-from curate.verbs.find import ANNOTATORS, BY_PROBE, FindSummary, find
-from curate.workspace import Workspace, digest_of
+from curate.verbs.find import FindSummary, find
+from curate.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,3 @@ def _is_untouched(workspace: Workspace, name: str) -> bool:
     """True where the file is as we wrote it, or not there."""
     file = workspace.file_of(name)
     return not file.exists() or digest_of(file) == workspace.digest(name)
-
-
-AGREEMENT = "tables/agreement.json"
-ARBITRATION = "tables/arbitration.csv"

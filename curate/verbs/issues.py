@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from curate.errors import CurateError, StageMissing, StageStale, WrongUsage
-from curate.workspace import FORMATS, Workspace, replacing
+from curate.files import FORMATS, replacing
+from curate.workspace import Workspace
 
 LOOKED_AT = {"scan", "samples"}  # which pictures there are, and what is in them
 
@@ -38,7 +39,7 @@ def found_issues(workspace: Workspace) -> dict[str, pd.DataFrame]:
 
 def count_issues(workspace: Workspace) -> pd.DataFrame:
     """`issue, flagged, scored, share`: one row per issue, most flagged first."""
-    from curate.find import issue_names
+    from curate.issues.table import issue_names
 
     rows = []
     for table in found_issues(workspace).values():
@@ -50,7 +51,7 @@ def count_issues(workspace: Workspace) -> pd.DataFrame:
 
 def list_issue(workspace: Workspace, issue: str, *, everything: bool = False) -> pd.DataFrame:
     """The flagged samples of one issue (or all that were scored), worst first, with the evidence."""
-    from curate.find import issue_names
+    from curate.issues.table import issue_names
 
     tables = found_issues(workspace)
     known = {name for table in tables.values() for name in issue_names(table)}
@@ -63,7 +64,7 @@ def list_issue(workspace: Workspace, issue: str, *, everything: bool = False) ->
 
 def require_issue(tables: dict[str, pd.DataFrame], issue: str) -> str:
     """The finder that knows `issue`; raises CurateError where none does."""
-    from curate.find import issue_names
+    from curate.issues.table import issue_names
 
     known = {name: finder for finder, table in tables.items() for name in issue_names(table)}
     if issue not in known:

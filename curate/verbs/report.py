@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from curate import __version__
+from curate.artifacts import AGREEMENT, ANNOTATORS, CLASS_REPORT, EMBEDDER, SPLIT_PROOF
+from curate.files import write_atomically
 from curate.verbs.apply import diff, version_facts
 from curate.verbs.decide import decisions_in_force, digest_of_decisions
-from curate.verbs.embed import EMBEDDER
-from curate.verbs.find import ANNOTATORS, CLASS_REPORT, SPLIT_PROOF, open_facts
-from curate.verbs.ingest import AGREEMENT
 from curate.verbs.issues import found_issues
+from curate.verbs.prepare import open_facts
 from curate.verbs.retrain import finished_runs, versions_of
-from curate.workspace import Workspace, write_atomically
+from curate.workspace import Workspace
 
 PAGE = "reports/report.html"
 STAGES = ("sources", "scan", "samples", "near_duplicate_pairs", "label", "outlier", "quality", "leak", "classes")
@@ -114,7 +114,7 @@ def _read_map(kept: Mapping[str, np.ndarray]) -> Any:
 
 
 def _lay_out(workspace: Workspace, issues: Mapping[str, pd.DataFrame]) -> Any:
-    from curate.find import issue_names
+    from curate.issues.table import issue_names
     from curate.report.maps import embedding_map
 
     facts = open_facts(workspace)

@@ -12,12 +12,13 @@ from typing import Any
 
 import pandas as pd
 
+from curate.artifacts import AS_INGESTED, TRAINER
 from curate.config import TrainOptions
 from curate.errors import StaleVersion
+from curate.files import read_json, write_atomically
 from curate.progress import Progress, silent
-from curate.verbs.apply import AS_INGESTED, latest_version, manifests_of
-from curate.verbs.find import TRAINER
-from curate.workspace import Workspace, read_json, write_atomically
+from curate.verbs.apply import latest_version, manifests_of
+from curate.workspace import Workspace
 
 VERSIONS = "versions.json"  # of a run: which two it compares
 

@@ -10,11 +10,12 @@ import pandas as pd
 
 from curate.decisions.ledger import Ledger
 from curate.errors import LedgerError, ReviewError
+from curate.files import write_atomically
 from curate.review.forecast import Outlook
 from curate.verbs.decide import decisions_in_force
-from curate.verbs.find import neighbors_of
 from curate.verbs.issues import found_issues, require_issue
-from curate.workspace import Workspace, write_atomically
+from curate.verbs.prepare import neighbors_of
+from curate.workspace import Workspace
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from curate.artifacts import APPLIED
 from curate.errors import CurateError
-from curate.verbs.apply import APPLIED
+from curate.files import code_version, digest_of
 from curate.verbs.decide import decisions_in_force, digest_of_decisions
 from curate.verbs.report import PAGE, work_so_far
 from curate.verbs.retrain import finished_runs, versions_of
-from curate.workspace import Workspace, code_version, digest_of
+from curate.workspace import Workspace
 
 Row = dict[str, Any]  # stage, state, made, detail
 DONE, STALE, NEVER = "done", "stale", "never run"

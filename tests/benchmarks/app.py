@@ -32,8 +32,9 @@ from app_process import App
 
 from curate.decisions.ledger import Ledger
 from curate.find import all_finders
+from curate.review.app.serve import open_database
 from curate.review.session import Desk
-from curate.verbs.app import _database, read_tables
+from curate.verbs.app import read_tables
 from curate.workspace import Workspace
 
 CHANGED = 500  # samples whose scores a new `find` changes
@@ -155,7 +156,7 @@ def syncs(workspace: Workspace) -> dict[str, Any]:
     from curate.review.app.fields import sample_rows
 
     figures: dict[str, Any] = {}
-    with _database(workspace), Ledger(workspace.ledger) as ledger:
+    with open_database(workspace), Ledger(workspace.ledger) as ledger:
         desk = Desk(read_tables(workspace), ledger, "anna")
         begun = time.perf_counter()
         rows = sample_rows(desk)

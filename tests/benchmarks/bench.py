@@ -12,7 +12,7 @@ from PIL import Image
 
 from curate.config import EmbedOptions
 from curate.embed.embedder import load_embedder
-from curate.embed.look import resized
+from curate.images.resize import resized
 
 BENCH = Path(__file__).parents[3] / "shared" / "bench"
 CIFAR = BENCH / "cifar10n-dev"  # images.tar, samples.csv, annotations.csv, truth_labels.csv, truth_near_duplicates.csv

@@ -25,9 +25,10 @@ from bench import CIFAR, PHOTOS, embed, pixels, read_images
 from photo_copies import COPIES
 from PIL import Image
 
-from curate.embed.look import THUMB, resized
+from curate.embed.look import THUMB
 from curate.find.duplicates.near import duplicate_pairs
 from curate.find.neighbors import Neighbors, nearest
+from curate.images.resize import resized
 
 BUDGETS = (300, 1000, 3000)
 NEIGHBORS = 50

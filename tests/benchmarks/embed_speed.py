@@ -24,12 +24,14 @@ import pandas as pd
 import torch
 
 from curate.config import EmbedOptions
-from curate.embed.embedder import Embedder, load_embedder
-from curate.embed.look import THUMB, resized
+from curate.embed.embedder import load_embedder
+from curate.embed.look import THUMB
 from curate.embed.scan import scan
 from curate.embed.store import load
 from curate.images.decode import decode
 from curate.images.measure import WORK_SIDE, measure
+from curate.images.resize import resized
+from curate.networks.embedder import Embedder
 
 BEFORE = ("read", "sha256", "decode", "measure", "thumbnail")  # what happens to a file before the network
 

@@ -23,9 +23,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from curate.config import EmbedOptions
 from curate.embed.embedder import load_embedder
-from curate.embed.look import resized
 from curate.find.neighbors import Neighbors, nearest
 from curate.find.outlier import find_outlier
+from curate.images.resize import resized
 
 SIZE = 96  # pixels embedded: what curate chooses for these images
 COUNTS = (10, 500)  # neighbours; cleanlab takes 10

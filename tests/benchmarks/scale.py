@@ -53,8 +53,9 @@ def main() -> None:
 def measured(n: int, dim: int) -> dict[str, Any]:
     """Run everything that `find` runs on n synthetic samples; seconds for each step."""
     from curate.config import FindOptions
-    from curate.find import FINDERS, needs
+    from curate.find import FINDERS
     from curate.find.duplicates.near import duplicate_pairs, linked_groups
+    from curate.find.facts import needs
     from curate.find.labels.probe import predict
     from curate.find.neighbors import nearest
 

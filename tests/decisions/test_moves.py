@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_tables import make_decisions, make_pairs, make_samples, sha
 
+from curate.artifacts import ANSWERS
 from curate.decisions.ledger import Ledger
 from curate.decisions.moves import follow_moves
 from curate.schema import empty, validate
-from curate.verbs.app import ANSWERS, _write_answers
+from curate.verbs.app import _write_answers
 from curate.workspace import Workspace
 
 

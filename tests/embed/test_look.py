@@ -11,7 +11,8 @@ import pytest
 from embed_samples import encoded, picture
 from PIL import Image
 
-from curate.embed.look import File, Look, Row, look_at, look_from_outside, resized, squared
+from curate.embed.look import File, Look, Row, look_at, look_from_outside
+from curate.images.resize import resized, squared
 
 
 def look(path: Path, *, image_size: int = 48, max_pixels: int = 10**6) -> Look:

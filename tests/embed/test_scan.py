@@ -22,12 +22,12 @@ from slow_scan import scan_slowly
 from curate.config import EmbedOptions
 from curate.embed import look
 from curate.embed import workers as lookers
-from curate.embed.embedder import Embedder
 from curate.embed.look import Look
 from curate.embed.scan import scan
 from curate.embed.seen import Memory
 from curate.embed.store import Embedded, Store, load
 from curate.errors import ModelError, StageMissing
+from curate.networks.embedder import Embedder
 from curate.schema import validate
 
 Sources = Callable[[Path], pd.DataFrame]

@@ -16,11 +16,11 @@ import torch
 from command import picture
 
 from curate.config import TrainOptions
-from curate.embed.embedder import Embedder
-from curate.embed.look import resized
 from curate.errors import CurateError, NotEnoughData
 from curate.experiment import jobs as arms
 from curate.experiment.compare import retrain
+from curate.images.resize import resized
+from curate.networks.embedder import Embedder
 from curate.train.model import load_model
 from curate.train.pixels import read_pixels
 

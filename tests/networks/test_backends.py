@@ -14,12 +14,12 @@ import torch
 from embed_samples import picture
 
 from curate.embed import embedder
-from curate.embed.embedder import Embedder
 from curate.errors import ModelError
 from curate.networks import create as models
 from curate.networks import openvino as convert
 from curate.networks.backends import choose_backend
 from curate.networks.create import create_backbone
+from curate.networks.embedder import Embedder
 
 pytest.importorskip("openvino", reason="the backend openvino is not installed")
 

@@ -11,10 +11,11 @@ import torch
 from embed_samples import picture
 
 from curate.embed import embedder
-from curate.embed.embedder import Embedder, choose_device
 from curate.errors import ModelError
+from curate.machine.device import choose_device
 from curate.networks import create as models
 from curate.networks.create import create_backbone
+from curate.networks.embedder import Embedder
 
 DEFAULT = "tf_efficientnet_lite0"
 CPU = torch.device("cpu")

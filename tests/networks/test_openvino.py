@@ -12,10 +12,10 @@ import pytest
 import torch
 from embed_samples import picture
 
-from curate.embed.embedder import Embedder
 from curate.networks import create as models
 from curate.networks import openvino as convert
 from curate.networks.create import create_backbone
+from curate.networks.embedder import Embedder
 
 pytest.importorskip("openvino", reason="the backend openvino is not installed")
 

@@ -9,8 +9,8 @@ from scipy.optimize import minimize
 from small_tables import flag_table, make_decisions, make_samples
 
 from curate.decisions.decision import evidence
+from curate.issues.flags import open_flags
 from curate.review.calibrate import PRIOR_MEAN, PRIOR_SD, UNJUDGED, calibrate, calibrate_all, interval, outcomes
-from curate.review.queue import open_flags
 
 
 def world(shift: float, slope: float, n: int = 600, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

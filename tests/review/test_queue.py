@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from small_tables import flag_table, make_decisions, make_pairs, make_samples, sha
 
-from curate.review.queue import IMPACT, build_queue
+from curate.issues.kinds import IMPACT
+from curate.review.queue import build_queue
 from curate.schema import empty, validate
 
 NONE = empty("decisions")

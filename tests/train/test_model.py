@@ -9,9 +9,9 @@ import timm
 import torch
 from torch import nn
 
-from curate.embed.embedder import Embedder
 from curate.errors import StageMissing
 from curate.networks.create import create_backbone
+from curate.networks.embedder import Embedder
 from curate.train.model import BothWays, Classifier, Head, HeadedBackbone, load_model, unstandardised
 
 IMAGES = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -47,7 +47,7 @@ def test_a_constant_feature_does_no_harm() -> None:
 
 
 def test_a_headed_backbone_sees_what_the_embedder_saw(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curate.embed.embedder._choose_dtype", lambda device: torch.float32)
+    monkeypatch.setattr("curate.networks.embedder.choose_dtype", lambda device: torch.float32)
     embedder = Embedder("tf_efficientnet_lite0", 32, device=torch.device("cpu"), batch_size=4)
     linear = {"weight": torch.eye(embedder.dim), "bias": torch.zeros(embedder.dim)}
     model = HeadedBackbone(create_backbone("tf_efficientnet_lite0"), linear).eval()

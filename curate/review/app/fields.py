@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from curate.decisions.decision import plain
-from curate.find import issue_names
 from curate.issues.flags import probability
 from curate.issues.groups import KEEP_ONE
-from curate.review.queue import ABOUT_CLASSES
+from curate.issues.kinds import ABOUT_CLASSES
+from curate.issues.table import issue_names
 from curate.review.session import Desk, gathered
 from curate.schema import MEASUREMENTS
 

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from sklearn.metrics import average_precision_score
 
+from curate.artifacts import FINETUNED, TRAINER
 from curate.cli import main
 from curate.config import FindOptions, TrainOptions
 from curate.errors import StageMissing
@@ -19,7 +20,7 @@ from curate.find.labels.noise import ROUNDED
 from curate.find.labels.probe import Prediction, with_network
 from curate.verbs.apply import apply
 from curate.verbs.decide import decide_by_threshold
-from curate.verbs.find import FINETUNED, TRAINER, find
+from curate.verbs.find import find
 from curate.verbs.ingest import ingest
 from curate.verbs.retrain import retrain
 from curate.workspace import Workspace

@@ -1,0 +1,27 @@
+"""The names of the workspace's files that no table of the schema names."""
+
+from __future__ import annotations
+
+ANSWERS = "tables/arbitration_answers.csv"
+
+
+AS_INGESTED = 0  # the number of the version that nobody has changed
+INGESTED = "ingested"  # the manifest of that one, as it was when the version that keeps it was made
+APPLIED = "versions/applied.json"  # the version that the last apply came to, and what it rested on
+
+
+AGREEMENT = "tables/agreement.json"
+ARBITRATION = "tables/arbitration.csv"
+
+
+EMBEDDER = "embeddings/current.json"  # which embedder made what the finders read; its digest goes with its weights
+
+SPLIT_TABLE = "tables/splits.parquet"
+SPLIT_PROOF = "tables/split_proof.json"
+CLASS_REPORT = "tables/classes.parquet"
+ANNOTATORS = "tables/annotators.parquet"
+BY_PROBE = "pred_probs/probe.npz"
+IN_FORCE = "pred_probs/in_force.npz"  # the same, or pooled with what a trained network says where asked for
+LABELLED = ["scan", "sources", EMBEDDER, "annotations"]  # the files that embeddings and labels come from
+TRAINER = "pred_probs/trainer.parquet"  # out of fold, by `curate retrain`
+FINETUNED = "pred_probs/finetuned.parquet"  # out of fold, by networks that were trained for it
