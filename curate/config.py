@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from curate.errors import WrongUsage
+
+
+def limited(default: Any, least: float, most: float = float("inf")) -> Any:
+    """A field whose value, where it is not None, lies in [least, most]."""
+    return field(default=default, metadata={"limits": (least, most)})
+
+
+def check_limits(options: Any) -> None:
+    """Raises WrongUsage for the first field that has limits and lies outside of them."""
+    for item in fields(options):
+        value = getattr(options, item.name)
+        least, most = item.metadata.get("limits", (None, None))
+        if value is not None and least is not None and not least <= value <= most:
+            upper = "" if most == float("inf") else f" and at most {most:g}"
+            raise WrongUsage(f"{item.name} is {value}", f"at least {least:g}{upper}")
 
 
 @dataclass(frozen=True)
@@ -61,27 +79,37 @@ class PolicyOptions:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """The training recipe. None means: as the preset says (`curate.train.recipe`)."""
+    """The training recipe. None means: as the preset says (`curate.train.presets`).
+
+    Raises
+    ------
+    WrongUsage : a number is outside its limits
+    """
 
     preset: str = "auto"  # quick: a head on frozen features; full: all layers; auto: full on CUDA, else quick
     model: str = "tf_efficientnet_lite0"  # any timm model
     image_size: int | None = None  # pixels; None: chosen from the sizes of the images
     augmentation: str = "standard"  # none, light (crop, light), standard (also mirrored and colour)
-    views: int | None = None  # augmented looks at each training image; quick only
-    epochs: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None  # of AdamW, at the top of the schedule, for this batch size
-    weight_decay: float | None = None
-    warmup: float = 0.1  # share of the steps
-    label_smoothing: float = 0.1
-    ema_decay: float = 0.99  # of the weights' moving average, per step
-    patience: int | None = None  # epochs without a better validation accuracy before stopping; None: don't stop
-    validation: float = 0.1  # share of the training images to stop by, where there is no val split
-    folds: int | None = None  # of the out-of-fold predictions; 0: make none
-    bootstraps: int = 2000
+    views: int | None = limited(None, 0)  # augmented looks at each training image; quick only
+    epochs: int | None = limited(None, 1)
+    batch_size: int | None = limited(None, 1)
+    learning_rate: float | None = limited(None, 1e-12)  # of AdamW, at the top of the schedule, for this batch size
+    weight_decay: float | None = limited(None, 0)
+    warmup: float = limited(0.1, 0, 1)  # share of the steps
+    label_smoothing: float = limited(0.1, 0, 1)
+    ema_decay: float = limited(0.99, 0, 1)  # of the weights' moving average, per step
+    patience: int | None = limited(
+        None, 1
+    )  # epochs without a better validation accuracy; None: no stop
+    validation: float = limited(0.1, 0, 0.9)  # share of the training images to stop by, where there is no val split
+    folds: int | None = limited(None, 0, 50)  # of the out-of-fold predictions; 0: make none
+    bootstraps: int = limited(2000, 100)
     seed: int = 0
-    seeds: int = 1  # runs per arm; their probabilities are averaged
+    seeds: int = limited(1, 1)  # runs per arm; their probabilities are averaged
     device: str = "auto"
     amp: bool = True  # half precision on CUDA
-    workers: int | None = None  # processes that decode (full) or threads (quick); None: one per core
+    workers: int | None = limited(None, 0)  # processes that decode (full) or threads (quick); None: one per core
     tensorboard: bool = False  # also write TensorBoard events; needs the package
+
+    def __post_init__(self) -> None:
+        check_limits(self)

@@ -1,9 +1,8 @@
-"""TODO"""
+"""Options that several commands share, and the option dataclasses that they fill."""
 
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from curate.config import EmbedOptions, FindOptions, PolicyOptions, SplitOptions, TrainOptions
+from curate.settings import with_settings
 
 DEFAULT_WORKSPACE = "curate-workspace"
 Command = Callable[..., None]
@@ -48,10 +48,11 @@ def gathered(
 ) -> Callable[[Command], Command]:
     """Hand the values of `options` to the command as one argument `into`, made by `kind`."""
 
+    names = [parameter.name for parameter in with_options(*options)(lambda: None).__click_params__]  # type: ignore[attr-defined]
+
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def with_gathered(**values: Any) -> None:
-            names = [name for name in inspect.signature(kind).parameters if name in values]
             command(**{into: kind(**{name: values.pop(name) for name in names})}, **values)
 
         return with_options(*options)(with_gathered)
@@ -140,9 +141,19 @@ policy_options = gathered(
 )
 
 
+WITHOUT_FLAG = (
+    *("augmentation", "views", "weight_decay", "warmup", "label_smoothing", "ema_decay"),
+    *("validation", "bootstraps", "amp", "workers"),
+)
+
+
+def _training(settings: tuple[str, ...], **values: Any) -> TrainOptions:
+    return with_settings(TrainOptions(**values), settings)
+
+
 train_options = gathered(
     "training",
-    TrainOptions,
+    _training,
     click.option("--preset", type=click.Choice(["auto", "quick", "full"]), default="auto", show_default=True),
     click.option("--model", default=TrainOptions.model, show_default=True, help="Any timm model."),
     click.option("--image-size", type=click.IntRange(32, 1024), help="Pixels; default: by the size of the images."),
@@ -161,4 +172,11 @@ train_options = gathered(
     ),
     click.option("--device", default=TrainOptions.device, show_default=True, help="auto, cpu, cuda, cuda:1 …"),
     click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events."),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help=f"Any other part of the recipe; may repeat. One of {', '.join(WITHOUT_FLAG)}.",
+    ),
 )

@@ -19,7 +19,7 @@ from curate.experiment.setup import open_workshop
 from curate.experiment.study import Study, group_keys, plan_study
 from curate.progress import Progress, silent
 from curate.train.pixels import require_files
-from curate.train.recipe import n_folds
+from curate.train.presets import PRESETS, n_folds
 
 
 def retrain(
@@ -61,7 +61,7 @@ def retrain(
     workshop = open_workshop(images, study.classes, run_folder, n_train=n_train, options=options)
     arms = list(_arm_jobs(study, run_folder, options))
     pool = pd.concat([study.after.train, study.after.val]).sort_values("sample_id", ignore_index=True)
-    count = n_folds(options, workshop.recipe.preset)
+    count = n_folds(options, PRESETS[workshop.recipe.preset])
     folds = fold_jobs(pool, study.outside, run_folder / "folds", count=count, seed=options.seed)
     if not all(workshop.is_finished(job) for job in [*arms, *folds]):
         workshop.learner.prepare(progress)

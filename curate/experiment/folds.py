@@ -18,7 +18,7 @@ from curate.experiment.study import COLUMNS, FILE, Arm, group_keys, grouped_fold
 from curate.files import replacing
 from curate.progress import Progress, silent
 from curate.train.pixels import require_files
-from curate.train.recipe import n_folds
+from curate.train.presets import FINE_TUNING, n_folds
 
 SLOW = (
     "Fine-tuning on a CPU takes half a minute to two for each thousand images and epoch; it goes on where it is killed."
@@ -62,8 +62,8 @@ def fine_tuned(
     pool = samples.loc[samples["label"].notna(), COLUMNS].sort_values("sample_id", ignore_index=True)
     images = samples[FILE].assign(is_learned=samples["label"].notna())
     require_files(images)
-    options = replace(options, preset="full")
-    outside, count = images[~images["is_learned"]], n_folds(options, options.preset)
+    options = replace(options, preset=FINE_TUNING.name)
+    outside, count = images[~images["is_learned"]], n_folds(options, FINE_TUNING)
     jobs = fold_jobs(pool, outside, folder, count=count, seed=options.seed)
     classes = sorted(set(pool["label"]))
     if not jobs or len(classes) < 2:

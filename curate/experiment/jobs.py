@@ -20,9 +20,10 @@ from curate.experiment.study import Arm
 from curate.files import replacing, write_atomically, write_parquet
 from curate.machine.threads import torch_threads
 from curate.progress import Advance, Progress
+from curate.train.checkpoint import FACTS, WEIGHTS, save_weights
 from curate.train.learner import Learner
 from curate.train.loop import Batch, Fitted, fit, predict
-from curate.train.model import FACTS, WEIGHTS, BothWays, save_weights
+from curate.train.model import BothWays
 from curate.train.recipe import Recipe
 
 
@@ -69,7 +70,6 @@ class Workshop:
     classes: list[str]
     learner: Learner
     device: torch.device
-    resumable: bool  # save the state after each epoch: worth it where an epoch takes minutes
 
     def fingerprint(self, job: Job) -> str:
         """Changes whenever the model that the job makes would."""
@@ -93,7 +93,7 @@ class Workshop:
             advance(budget)
             return _read(job.folder, self.classes)
         started = time.perf_counter()
-        checkpoint = job.folder / "last.pt" if self.resumable else None
+        checkpoint = job.folder / "last.pt" if self.learner.resumable else None
         with torch_threads(self.learner.threads):
             model, fitted = self._fit(job, last_epoch, checkpoint, advance)
         advance(budget - int(fitted.history[-1]["step"]))

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import timm
-import torch
 
 from curate.config import TrainOptions
 from curate.embed.size import choose_image_size as size_for_embedding
 from curate.experiment.jobs import Workshop
 from curate.machine.device import choose_device
-from curate.train.full import FullLearner
-from curate.train.learner import Learner
-from curate.train.quick import QuickLearner
-from curate.train.recipe import Recipe, choose_preset, make_recipe
+from curate.train.learner import LearnerContext
+from curate.train.presets import choose_preset
+from curate.train.recipe import make_recipe
 
 
 def open_workshop(
@@ -31,11 +28,11 @@ def open_workshop(
     n_train : images that set the number of steps of an epoch
     """
     device = choose_device(options.device)
-    preset = choose_preset(options, device.type)
+    preset = choose_preset(options.preset, device.type)
     size = options.image_size or choose_image_size(images["path"].tolist(), model=options.model)
-    recipe = make_recipe(options, preset=preset, image_size=size, n_train=n_train)
-    learner = _learner(recipe, images, classes, run_folder, device=device, options=options)
-    return Workshop(recipe, classes, learner, device, resumable=preset == "full")
+    recipe = make_recipe(options, preset=preset.name, defaults=preset.defaults, image_size=size, n_train=n_train)
+    context = LearnerContext(recipe, classes, images, run_folder, device, options.workers, options.seed)
+    return Workshop(recipe, classes, preset.learner.open(context), device)
 
 
 def choose_image_size(paths: Sequence[str], *, model: str) -> int:
@@ -44,30 +41,3 @@ def choose_image_size(paths: Sequence[str], *, model: str) -> int:
     if config is None or config.fixed_input_size:
         return size
     return min(config.input_size[-1], 32 * round(size * 4 / 3 / 32))
-
-
-def _learner(
-    recipe: Recipe,
-    images: pd.DataFrame,
-    classes: list[str],
-    run_folder: Path,
-    *,
-    device: torch.device,
-    options: TrainOptions,
-) -> Learner:
-    cores = os.cpu_count() or 1
-    if recipe.preset == "full":
-        # on a CPU the processes would take the cores from the training
-        default = cores if device.type == "cuda" else 0
-        workers = default if options.workers is None else options.workers
-        return FullLearner(recipe, classes, device=device, workers=workers)
-    return QuickLearner(
-        recipe,
-        classes,
-        pool=images[images["is_learned"]],
-        rest=images[~images["is_learned"]],
-        store=run_folder / "features",
-        device=device,
-        workers=options.workers or cores,
-        seed=options.seed,
-    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from curate.networks.create import create_backbone
 from curate.progress import Progress
 from curate.train.augment import Augment
 from curate.train.batches import endless_batches
+from curate.train.learner import LearnerContext
 from curate.train.loop import Batch
 from curate.train.model import Classifier, State
 from curate.train.pixels import read_pixels
@@ -30,9 +32,24 @@ class FullLearner:
     """
 
     threads: int | None = None
+    resumable = True
 
     def __init__(self, recipe: Recipe, classes: list[str], *, device: torch.device, workers: int) -> None:
         self.recipe, self.classes, self.device, self.workers = recipe, classes, device, workers
+
+    @classmethod
+    def open(cls, context: LearnerContext) -> FullLearner:
+        """With a process per core beside CUDA; on a CPU with none, for they would take the cores from the training."""
+        default = (os.cpu_count() or 1) if context.device.type == "cuda" else 0
+        workers = default if context.workers is None else context.workers
+        return cls(context.recipe, context.classes, device=context.device, workers=workers)
+
+    @staticmethod
+    def load(weights: State, facts: Mapping[str, Any]) -> Classifier:
+        """The timm model behind its normalisation."""
+        network = create_backbone(facts["recipe"]["model"], len(facts["classes"]), pretrained=False)
+        network.load_state_dict(weights)
+        return Classifier(network)
 
     def prepare(self, progress: Progress) -> None:
         """Nothing to compute before the first arm."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,15 +14,48 @@ from torch import nn
 
 from curate.progress import Progress
 from curate.train.loop import Batch, State
+from curate.train.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class LearnerContext:
+    """What the models of one run share, and a learner is made from.
+
+    Attributes
+    ----------
+    images : `study.FILE` and is_learned (by any model) of all that is learned or judged
+    folder : of the run; what a learner keeps there it removes when it is closed
+    workers : processes or threads that decode; None: as the learner and the device want it
+    """
+
+    recipe: Recipe
+    classes: list[str]
+    images: pd.DataFrame
+    folder: Path
+    device: torch.device
+    workers: int | None = None
+    seed: int = 0
 
 
 class Learner(Protocol):
-    """How a preset makes models and feeds them. Tables are those of `Arm`, or have `data.FILE`.
+    """How a preset makes models, feeds them and reads them back. Tables are those of `Arm`, or have `study.FILE`.
 
-    `threads` is how many torch computes with while a model trains on a CPU; None: as it is set.
+    Attributes
+    ----------
+    threads : how many torch computes with while a model trains on a CPU; None: as it is set
+    resumable : whether the state after each epoch is kept: worth it where an epoch takes minutes
     """
 
     threads: int | None
+    resumable: bool
+
+    @classmethod
+    def open(cls, context: LearnerContext) -> Learner:
+        """A learner for the jobs of one run; nothing is computed yet."""
+
+    @staticmethod
+    def load(weights: State, facts: Mapping[str, Any]) -> nn.Module:
+        """A trained model: (n, S, S, 3) uint8 → (n, C) logits; `weights` are its own, `facts` its arm.json."""
 
     def prepare(self, progress: Progress) -> None:
         """Do what all arms share, before the first is trained."""
@@ -38,4 +73,4 @@ class Learner(Protocol):
         """Batches of unvaried inputs in the order of the rows."""
 
     def weights(self, state: State) -> State:
-        """What of a trained model's state is kept, as `model.load_model` reads it."""
+        """What of a trained model's state is kept, as `load` reads it."""

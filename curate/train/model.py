@@ -1,22 +1,14 @@
-"""The networks: a timm model behind its normalisation, a linear head on its features, and checkpoints."""
+"""The networks: a timm model behind its normalisation, and a linear head on its features."""
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
-from typing import Any
 
 import torch
 from timm.data import resolve_model_data_config
 from torch import nn
 
-from curate.errors import StageMissing
-from curate.files import replacing
-from curate.networks.create import create_backbone
 from curate.networks.pool import embedding_network
 
 State = dict[str, torch.Tensor]
-WEIGHTS, FACTS = "model.safetensors", "arm.json"
 
 
 class Classifier(nn.Module):
@@ -95,36 +87,3 @@ class HeadedBackbone(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(n, S, S, 3) uint8 → (n, C) logits."""
         return self.linear(nn.functional.normalize(self.features(images)))
-
-
-def save_weights(file: Path, weights: State) -> None:
-    """Write tensors as safetensors, atomically."""
-    from safetensors.torch import save_file
-
-    with replacing(file) as temporary:
-        save_file({name: value.contiguous() for name, value in weights.items()}, temporary)
-
-
-def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Load the model of one arm for inference.
-
-    Parameters
-    ----------
-    folder : an arm's folder in a run, such as `runs/1/arms/after-0`
-
-    Returns
-    -------
-    model : on the CPU, in eval mode: (n, S, S, 3) uint8, by `curate.images.resize.resized` → (n, C) logits
-    facts : what stands in its arm.json: classes in the order of the logits, recipe (with image_size) …
-    """
-    from safetensors.torch import load_file
-
-    if not (folder / FACTS).exists() or not (folder / WEIGHTS).exists():
-        raise StageMissing(f"no trained model in {folder}", do="curate retrain")
-    facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
-    name, weights = facts["recipe"]["model"], load_file(folder / WEIGHTS)
-    if facts["recipe"]["preset"] == "quick":
-        return HeadedBackbone(create_backbone(name), weights).eval(), facts
-    network = create_backbone(name, len(facts["classes"]), pretrained=False)
-    network.load_state_dict(weights)
-    return Classifier(network).eval(), facts

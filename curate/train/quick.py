@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,12 +19,14 @@ from curate.files import replacing
 from curate.images.resize import resized
 from curate.machine.allocator import keep_large_blocks
 from curate.machine.threads import torch_threads
+from curate.networks.create import create_backbone
 from curate.networks.embedder import Embedder
 from curate.progress import Advance, Progress
 from curate.train.augment import Augment
 from curate.train.batches import endless_batches
+from curate.train.learner import LearnerContext
 from curate.train.loop import Batch
-from curate.train.model import Head, State, unstandardised
+from curate.train.model import Head, HeadedBackbone, State, unstandardised
 from curate.train.pixels import read_pixels
 from curate.train.recipe import Recipe
 
@@ -45,6 +49,7 @@ class QuickLearner:
     # a step of a head takes a millisecond of one core: two threads would mostly wait for each other,
     # and where other processes keep the cores busy they wait twenty times as long as they work
     threads: int | None = 1
+    resumable = False  # a head is trained in seconds
 
     def __init__(
         self,
@@ -64,6 +69,26 @@ class QuickLearner:
         self.rows = pd.Index([*pool["sample_id"], *rest["sample_id"]])
         self.looks = np.empty((0, 1, 0), np.float16)  # (n_pool, 1 + views, D), the plain look first
         self.plain_features = np.empty((0, 0), np.float16)  # (N, D) of pool and rest
+
+    @classmethod
+    def open(cls, context: LearnerContext) -> QuickLearner:
+        """With the images that some model learns from as the pool."""
+        is_learned = context.images["is_learned"]
+        return cls(
+            context.recipe,
+            context.classes,
+            pool=context.images[is_learned],
+            rest=context.images[~is_learned],
+            store=context.folder / "features",
+            device=context.device,
+            workers=context.workers or os.cpu_count() or 1,
+            seed=context.seed,
+        )
+
+    @staticmethod
+    def load(weights: State, facts: Mapping[str, Any]) -> HeadedBackbone:
+        """The frozen backbone, known by its name, and the linear layer."""
+        return HeadedBackbone(create_backbone(facts["recipe"]["model"]), weights)
 
     def prepare(self, progress: Progress) -> None:
         """Take the features of every image, going on where an interrupted run stopped."""

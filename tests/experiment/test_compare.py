@@ -21,7 +21,7 @@ from curate.experiment import jobs as arms
 from curate.experiment.compare import retrain
 from curate.images.resize import resized
 from curate.networks.embedder import Embedder
-from curate.train.model import load_model
+from curate.train.checkpoint import load_model
 from curate.train.pixels import read_pixels
 
 SMALL = TrainOptions(

@@ -12,7 +12,8 @@ from torch import nn
 from curate.errors import StageMissing
 from curate.networks.create import create_backbone
 from curate.networks.embedder import Embedder
-from curate.train.model import BothWays, Classifier, Head, HeadedBackbone, load_model, unstandardised
+from curate.train.checkpoint import load_model
+from curate.train.model import BothWays, Classifier, Head, HeadedBackbone, unstandardised
 
 IMAGES = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
