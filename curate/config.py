@@ -98,9 +98,7 @@ class TrainOptions:
     warmup: float = limited(0.1, 0, 1)  # share of the steps
     label_smoothing: float = limited(0.1, 0, 1)
     ema_decay: float = limited(0.99, 0, 1)  # of the weights' moving average, per step
-    patience: int | None = limited(
-        None, 1
-    )  # epochs without a better validation accuracy; None: no stop
+    patience: int | None = limited(None, 1)  # epochs without a better validation accuracy; None: no stop
     validation: float = limited(0.1, 0, 0.9)  # share of the training images to stop by, where there is no val split
     folds: int | None = limited(None, 0, 50)  # of the out-of-fold predictions; 0: make none
     bootstraps: int = limited(2000, 100)

@@ -350,7 +350,7 @@ def test_another_input_size_makes_what_rests_on_the_embeddings_stale_and_nothing
 
 
 def test_another_seed_makes_new_predictions_and_labels_follow(images, workspace):
-    was, sidecar = (workspace / "issues/label.parquet").read_bytes(), workspace / "pred_probs/in_force.npz.json"
+    was, sidecar = (workspace / "issues/label.parquet").read_bytes(), workspace / "pred_probs/active.npz.json"
     done("find", "--seed", "9", "-w", workspace)
     assert json.loads(sidecar.read_text())["parameters"]["seed"] == 9
     assert "stale" not in states(workspace).values()

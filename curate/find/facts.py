@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate.artifacts import EMBEDDER, IN_FORCE
+from curate.artifacts import ACTIVE, EMBEDDER
 from curate.errors import SchemaError
 
 RESTS_ON = {  # the files that each fact comes from, beside `scan`
@@ -21,7 +21,7 @@ RESTS_ON = {  # the files that each fact comes from, beside `scan`
     "neighbors": [EMBEDDER],  # and the file of the neighbours themselves, whose name tells the embedder
     "pairs": ["near_duplicate_pairs"],
     "groups": ["near_duplicate_pairs", "samples"],
-    "prediction": [IN_FORCE],
+    "prediction": [ACTIVE],
 }
 
 Finder = Callable[..., pd.DataFrame]
@@ -38,7 +38,7 @@ def needs(finder: Finder, facts: Mapping[str, Any]) -> dict[str, Any]:
     return wanted
 
 
-@dataclass
+@dataclass(frozen=True)
 class Facts:
     """What is known of the samples. All but `scan` cover the readable ones, row by row."""
 
@@ -49,7 +49,8 @@ class Facts:
     neighbors: Any = None  # curate.find.neighbors.Neighbors
     pairs: Any = None  # PAIRS
     groups: Any = None  # (n,) int: duplicates, and what the user's key joins
-    prediction: Any = None  # curate.find.labels.probe.Prediction
+    probe: Any = None  # curate.find.labels.probe.Prediction, by the probe alone
+    prediction: Any = None  # the same with what a trained network says, where asked for
     lacking: dict[str, str] = field(default_factory=dict)  # facts that can't be had of these samples, and why
 
     def offered(self) -> dict[str, Any]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from curate.errors import NotEnoughData
 from curate.ingest.agreement import coefficients, draws, find_patterns, interval
 from curate.ingest.annotations import ARBITER
 from curate.ingest.consensus import arbitration_queue, majority
 from curate.ingest.crowdlab import crowdlab
 from curate.ingest.pairs import confusion, per_annotator, per_pair, tables_of_pairs
 
-__all__ = ["Agreement", "agreement", "arbitration_queue", "crowdlab", "majority"]
+__all__ = ["Agreement", "agreement", "arbitration_queue", "consensus", "crowdlab", "given_labels", "majority"]
 
 PAIRS_IN_TEXT = 10
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,46 @@ def agreement(annotations: pd.DataFrame, *, bootstraps: int = 1000, seed: int = 
         per_annotator=per_annotator(tables, np.bincount(people, minlength=len(names)), names),
         confusion=confusion(tables, names, classes),
     )
+
+
+def given_labels(samples: pd.DataFrame, annotations: pd.DataFrame) -> pd.Series:
+    """(N,) labels before any model: the majority of the annotators where there are any, else the source's.
+
+    Parameters
+    ----------
+    samples : `sample_id`, `label`
+    annotations : table ANNOTATIONS, which may be empty
+    """
+    if annotations.empty:
+        return samples["label"]
+    agreed = majority(annotations).set_index("sample_id")["label"]
+    return samples["sample_id"].map(agreed).fillna(samples["label"])
+
+
+def consensus(
+    annotations: pd.DataFrame, pred_probs: np.ndarray | None, classes: Sequence[str], sample_ids: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """CROWDLAB's consensus and each person's quality; of samples without predictions, the majority's.
+
+    Parameters
+    ----------
+    annotations : table ANNOTATIONS
+    pred_probs : (N, C) out-of-sample probabilities of `classes` for the N `sample_ids`; None: there is no model
+
+    Returns
+    -------
+    Table CONSENSUS, sorted by sample_id, and a row for each annotator; no more than the names where nobody labelled
+    the same readable image as another, or there is no model
+    """
+    rest = majority(annotations)
+    found, quality = rest.head(0), pd.DataFrame({"annotator": sorted(set(annotations["annotator"]))})
+    if pred_probs is not None:
+        try:
+            found, quality = crowdlab(annotations, pred_probs, list(classes), list(sample_ids))
+        except NotEnoughData as reason:
+            log.info("consensus by majority: %s", reason)
+    rest = rest[~rest["sample_id"].isin(found["sample_id"])]
+    return pd.concat([found, rest]).sort_values("sample_id", ignore_index=True), quality
 
 
 def _over_samples(

@@ -86,6 +86,29 @@ def make_splits(samples: pd.DataFrame, groups: np.ndarray, *, options: SplitOpti
     return pd.Series(split, index=samples.index, name="split", dtype="str")
 
 
+def earlier_splits(samples: pd.DataFrame, earlier: pd.DataFrame) -> pd.Series:
+    """(N,) splits that the source gives, or that an earlier ingest gave; null where neither does.
+
+    A file that is away for an ingest, or has another name after it, has its split still.
+
+    Parameters
+    ----------
+    samples : `sample_id`, `sha256`, `split`
+    earlier : the same of all samples that were ever split
+    """
+    splits = samples["split"]
+    for name in ("sample_id", "sha256"):
+        known = earlier.drop_duplicates(name).set_index(name)["split"]
+        splits = splits.fillna(samples[name].map(known).astype("str"))
+    return splits
+
+
+def with_absent(splits: pd.DataFrame, earlier: pd.DataFrame) -> pd.DataFrame:
+    """These splits, and the earlier ones of samples that are away; sorted by sample_id."""
+    away = earlier[~earlier["sample_id"].isin(splits["sample_id"])]
+    return pd.concat([splits, away]).sort_values("sample_id", ignore_index=True)
+
+
 def checked_shares(options: SplitOptions) -> np.ndarray:
     """(3,) shares of train, val and test; raises SplitError where they make no whole."""
     shares = np.array([getattr(options, name) for name in SPLITS], dtype=float)

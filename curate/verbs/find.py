@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -14,22 +13,12 @@ from curate.artifacts import (
     SPLIT_PROOF,
 )
 from curate.config import FindOptions, SplitOptions
-from curate.find.facts import RESTS_ON, Facts
+from curate.find.facts import RESTS_ON, Facts, Finder, needs
 from curate.machine.allocator import give_back
 from curate.progress import Progress, silent
 from curate.schema import TABLES, conform
-from curate.verbs.prepare import (
-    add_neighbors,
-    add_pairs,
-    add_prediction,
-    add_splits,
-    neighbors_of,
-    open_facts,
-    splitting_so_far,
-)
+from curate.verbs.prepare import STEPS, Preparation, neighbors_of, open_facts, splitting_so_far
 from curate.workspace import Workspace
-
-Finder = Callable[..., pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -69,12 +58,11 @@ def find(
 
     options, splitting = options or FindOptions(), splitting or splitting_so_far(workspace)
     finders = all_finders()
-    predicting = partial(add_prediction, progress=progress)
-    preparing: list[Callable[..., None]] = [add_neighbors, add_pairs, predicting, add_splits]
-    with workspace.writing(), progress("find", len(preparing) + len(finders), "steps") as advance:
+    plan = Preparation(workspace, options, splitting, progress)
+    with workspace.writing(), progress("find", len(STEPS) + len(finders), "steps") as advance:
         facts = open_facts(workspace)
-        for prepare in preparing:
-            prepare(workspace, facts, options, splitting)
+        for step in STEPS:
+            facts = step(plan, facts)
             give_back()
             advance(1)
         flagged: dict[str, int] = {}
@@ -93,14 +81,12 @@ def find(
 
 def reason_against(facts: Facts, finder: Finder) -> str:
     """Why `finder` can't run on these samples; empty where it can."""
-    from curate.find.facts import needs
 
     return "; ".join(facts.lacking[name] for name in needs(finder, facts.offered()) if name in facts.lacking)
 
 
 def run_finder(workspace: Workspace, facts: Facts, name: str, finder: Finder) -> dict[str, int]:
     """Run one finder where its table is stale, keep a row for every sample, and count its flags."""
-    from curate.find.facts import needs
     from curate.issues.table import cover_all, issue_names
     from curate.schema import validate_issues
 
@@ -122,7 +108,6 @@ def _inputs_of(workspace: Workspace, wanted: Iterable[str]) -> list[str]:
 
 def keep_class_report(workspace: Workspace, facts: Facts) -> None:
     from curate.find.classes.report import class_report
-    from curate.find.facts import needs
 
     if reason_against(facts, class_report):
         workspace.forget(CLASS_REPORT)

@@ -1,24 +1,26 @@
-"""What finders rest on, brought up to date: neighbours, pairs, predictions, consensus, splits."""
+"""What finders rest on, brought up to date step by step: neighbours, pairs, predictions, consensus, splits.
+
+A step reads what the workspace has, calls the stage, writes what it made, and returns the facts with that in them.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import import_module
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from curate.artifacts import (
+    ACTIVE,
     ANNOTATORS,
     BY_PROBE,
     EMBEDDER,
     FINETUNED,
-    IN_FORCE,
     LABELLED,
     SPLIT_PROOF,
     SPLIT_TABLE,
@@ -27,11 +29,30 @@ from curate.artifacts import (
 from curate.config import FindOptions, SplitOptions, TrainOptions
 from curate.errors import NotEnoughData, StageMissing
 from curate.find.facts import Facts
+from curate.ingest.annotators import given_labels
 from curate.progress import Progress, silent
-from curate.schema import conform
+from curate.schema import conform, empty
 from curate.workspace import Workspace
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from curate.find.labels.probe import Prediction
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What every step may need beside the facts."""
+
+    workspace: Workspace
+    options: FindOptions
+    splitting: SplitOptions
+    progress: Progress = silent
+
+    def annotations(self) -> pd.DataFrame:
+        """Table ANNOTATIONS; empty where nobody annotated."""
+        return self.workspace.read("annotations") if self.workspace.has("annotations") else empty("annotations")
+
+
+Step = Callable[[Preparation, Facts], Facts]
 
 
 def open_facts(workspace: Workspace) -> Facts:
@@ -55,83 +76,86 @@ def neighbors_of(workspace: Workspace) -> str:
     return store_of(workspace).replace("embeddings/", "neighbors/") + ".npz"
 
 
-def add_neighbors(workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions) -> None:
+def with_neighbors(plan: Preparation, facts: Facts) -> Facts:
+    """The nearest neighbours of each sample."""
     from curate.find.neighbors import Neighbors, nearest
+
+    k = plan.options.neighbors
 
     def make() -> dict[str, np.ndarray]:
         # outliers, then stale too, need it: most of a second, for which this search of arrays leaves room
         Thread(target=import_module, args=["sklearn.ensemble"], daemon=True).start()
-        found = nearest(facts.embeddings, options.neighbors)
+        found = nearest(facts.embeddings, k)
         return {"D": found.D, "I": found.I, "method": np.array(found.method), "recall": np.array(found.recall)}
 
-    arrays = workspace.derive(
-        neighbors_of(workspace), make, inputs=["scan", EMBEDDER], parameters={"k": options.neighbors}
-    )
-    facts.neighbors = Neighbors(arrays["D"], arrays["I"], str(arrays["method"]), float(arrays["recall"]))
+    file, inputs = neighbors_of(plan.workspace), ["scan", EMBEDDER]
+    arrays = plan.workspace.derive(file, make, inputs=inputs, parameters={"k": k})
+    found = Neighbors(arrays["D"], arrays["I"], str(arrays["method"]), float(arrays["recall"]))
+    return replace(facts, neighbors=found)
 
 
-def add_pairs(workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions) -> None:
+def with_pairs(plan: Preparation, facts: Facts) -> Facts:
     """Duplicate pairs, and the groups that may not straddle folds or splits."""
     from curate.find.duplicates.near import duplicate_pairs, linked_groups
     from curate.ingest.splits import join_groups
 
     splits = "\n".join(facts.samples["split"].fillna(""))  # of copies, those in one split stand for each other
-    facts.pairs = workspace.derive(
+    digest = hashlib.blake2b(splits.encode(), digest_size=8).hexdigest()
+    pairs = plan.workspace.derive(
         "neighbors/pairs.parquet",
         lambda: duplicate_pairs(facts.samples, facts.embeddings, facts.neighbors, facts.thumbs),
         inputs=["scan", EMBEDDER],
-        parameters={"k": options.neighbors, "splits": hashlib.blake2b(splits.encode(), digest_size=8).hexdigest()},
+        parameters={"k": plan.options.neighbors, "splits": digest},
     )
-    facts.groups = join_groups(linked_groups(facts.samples, facts.pairs), facts.samples["group"])
+    groups = join_groups(linked_groups(facts.samples, pairs), facts.samples["group"])
+    return replace(facts, pairs=pairs, groups=groups)
 
 
-def add_prediction(
-    workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions, progress: Progress = silent
-) -> None:
-    """What pixels and people say together, the pixels by the probe or, where asked, a network; and the consensus."""
-    from curate.find.labels.probe import Prediction, predict, with_network
+def with_prediction(plan: Preparation, facts: Facts) -> Facts:
+    """What pixels and people say together, the pixels by the probe or, where asked, a network as well."""
+    from curate.find.labels.annotations import labels_by_source
+    from curate.find.labels.probe import predict, with_network
 
-    facts.samples["label"] = _given_labels(workspace, facts.samples)
-    said = _all_said(workspace, facts.samples)
-
-    def derived(name: str, make: Callable[[], Prediction], inputs: list[str]) -> Prediction:
-        def arrays() -> dict[str, np.ndarray]:
-            made = make()
-            return {part.name: np.asarray(getattr(made, part.name)) for part in fields(made)}
-
-        return Prediction(**workspace.derive(name, arrays, inputs=inputs, parameters=asdict(options)))
+    annotations = plan.annotations()
+    facts = replace(facts, samples=facts.samples.assign(label=given_labels(facts.samples, annotations)))
+    said = labels_by_source(facts.samples, annotations)
 
     def by_probe() -> Prediction:
-        return predict(facts.embeddings, facts.samples["label"], facts.groups, options=options, said=said)
+        return predict(facts.embeddings, facts.samples["label"], facts.groups, options=plan.options, said=said)
 
-    def in_force(first: Prediction) -> Prediction:
-        return with_network(workspace.read(network), first, facts.samples, said=said) if network else first
+    def by_both() -> Prediction:
+        return with_network(plan.workspace.read(network), probe, facts.samples, said=said) if network else probe
 
-    probe = None
     try:
-        network = _by_network(workspace, facts, options, said, progress)
-        probe = first = derived(BY_PROBE, by_probe, LABELLED)
-        facts.prediction = derived(IN_FORCE, lambda: in_force(first), [BY_PROBE, *([network] if network else [])])
+        network = PREDICTIONS[plan.options.predictions](plan, facts, said)
+        probe = _derived(plan, BY_PROBE, by_probe, LABELLED)
+        active = _derived(plan, ACTIVE, by_both, [BY_PROBE, *([network] if network else [])])
     except NotEnoughData as reason:  # one class, or no labels at all: the other finders have work all the same
-        facts.lacking["prediction"] = reason.found
-        workspace.forget(BY_PROBE)
-        workspace.forget(IN_FORCE)
-    if not _is_annotated(workspace):
-        return
-    if options.predictions == "trainer":  # it learned labels that rest on the consensus
-        _add_consensus(workspace, facts, probe, BY_PROBE)
-    else:
-        _add_consensus(workspace, facts, facts.prediction, IN_FORCE)
+        for file in (BY_PROBE, ACTIVE):
+            plan.workspace.forget(file)
+        return replace(facts, lacking={**facts.lacking, "prediction": reason.found})
+    return replace(facts, probe=probe, prediction=active)
 
 
-def _by_network(
-    workspace: Workspace, facts: Facts, options: FindOptions, said: pd.DataFrame, progress: Progress
-) -> str:
-    """The file with what a trained network says of samples that it has not seen; empty where the probe is to judge."""
-    if options.predictions == "trainer" and not workspace.has(TRAINER):
+def _derived(plan: Preparation, name: str, make: Callable[[], Prediction], inputs: list[str]) -> Prediction:
+    from curate.find.labels.probe import Prediction
+
+    def arrays() -> dict[str, np.ndarray]:
+        made = make()
+        return {part.name: np.asarray(getattr(made, part.name)) for part in fields(made)}
+
+    return Prediction(**plan.workspace.derive(name, arrays, inputs=inputs, parameters=asdict(plan.options)))
+
+
+def _of_the_trainer(plan: Preparation, facts: Facts, said: pd.DataFrame) -> str:
+    if not plan.workspace.has(TRAINER):
         raise StageMissing("the trainer has made no predictions yet", do="curate retrain, without --folds 0")
-    if options.predictions != "finetune":
-        return TRAINER if options.predictions == "trainer" else ""
+    return TRAINER
+
+
+def _fine_tuned(plan: Preparation, facts: Facts, said: pd.DataFrame) -> str:
+    """Networks are trained on what the probe makes of the labels of their training sets."""
+    workspace, options = plan.workspace, plan.options
     training = TrainOptions(model=workspace.read(EMBEDDER)["model"], epochs=options.finetune_epochs, seed=options.seed)
 
     def teacher(some: pd.DataFrame) -> pd.DataFrame:
@@ -146,115 +170,82 @@ def _by_network(
         from curate.experiment.folds import fine_tuned
 
         samples, folder = facts.samples.assign(group=facts.groups.astype(str)), workspace.path("finetune")
-        return fine_tuned(samples, folder, options=training, teacher=teacher, progress=progress)
+        return fine_tuned(samples, folder, options=training, teacher=teacher, progress=plan.progress)
 
     workspace.derive(FINETUNED, make, inputs=LABELLED, parameters=asdict(training))
     return FINETUNED
 
 
-def _all_said(workspace: Workspace, samples: pd.DataFrame) -> pd.DataFrame:
-    """row of `samples`, label, labeller: each annotator's word, or the arbiter's; elsewhere that of the split."""
-    from curate.ingest.consensus import without_overruled
-
-    given = samples.assign(row=np.arange(len(samples)), labeller="split " + samples["split"].fillna(""))
-    given = given.loc[samples["label"].notna(), ["row", "label", "labeller", "sample_id"]]
-    if not _is_annotated(workspace):
-        return given.drop(columns="sample_id")
-    votes = without_overruled(workspace.read("annotations")).merge(given[["row", "sample_id"]], on="sample_id")
-    votes["labeller"] = "annotator " + votes["annotator"]
-    said = pd.concat([votes, given[~given["sample_id"].isin(votes["sample_id"])]], ignore_index=True)
-    return said[["row", "label", "labeller"]]
+# FindOptions.predictions → the file with what a network says of samples that it has not seen; empty: the probe alone
+PREDICTIONS: dict[str, Callable[[Preparation, Facts, pd.DataFrame], str]] = {
+    "probe": lambda plan, facts, said: "",
+    "trainer": _of_the_trainer,
+    "finetune": _fine_tuned,
+}
 
 
-def _is_annotated(workspace: Workspace) -> bool:
-    return workspace.has("annotations") and len(workspace.read("annotations")) > 0
+def with_consensus(plan: Preparation, facts: Facts) -> Facts:
+    """The annotators' consensus becomes the label. It rests on the probe where a trainer learned from it."""
+    from curate.ingest.annotators import consensus
 
-
-def _given_labels(workspace: Workspace, samples: pd.DataFrame) -> pd.Series:
-    """The source's label, or the majority of the annotators where there are any."""
-    from curate.ingest.annotators import majority
-
-    labels = samples["label"]
-    if _is_annotated(workspace):
-        consensus = majority(workspace.read("annotations")).set_index("sample_id")["label"]
-        labels = samples["sample_id"].map(consensus).fillna(labels)
-    return labels
-
-
-def _add_consensus(workspace: Workspace, facts: Facts, prediction: Any, source: str) -> None:
-    """CROWDLAB's consensus by the prediction, of the file `source`, becomes the label in force; of what can't be read,
-    the majority's."""
-    from curate.ingest.annotators import crowdlab, majority
-
-    annotations = workspace.read("annotations")
-    try:
-        if prediction is None:
-            raise NotEnoughData(facts.lacking["prediction"])
-        consensus, quality = crowdlab(
-            annotations, prediction.pred_probs, list(prediction.classes), facts.samples["sample_id"].to_list()
-        )
-    except NotEnoughData as reason:  # no model, or nobody labelled the same readable image: there is nothing to weigh
-        log.info("consensus by majority: %s", reason)
-        consensus, quality = (
-            majority(annotations).head(0),
-            pd.DataFrame({"annotator": sorted(set(annotations["annotator"]))}),
-        )
-    rest = majority(annotations)
-    rest = rest[~rest["sample_id"].isin(consensus["sample_id"])]
-    table = pd.concat([consensus, rest]).sort_values("sample_id", ignore_index=True)
-    workspace.write("consensus", table, inputs=["annotations", source])
-    workspace.write(ANNOTATORS, quality, inputs=["annotations", source])
+    if (annotations := plan.annotations()).empty:
+        return facts
+    by_trainer = plan.options.predictions == "trainer"
+    prediction, source = (facts.probe, BY_PROBE) if by_trainer else (facts.prediction, ACTIVE)
+    pred_probs, classes = (prediction.pred_probs, prediction.classes) if prediction else (None, [])
+    table, quality = consensus(annotations, pred_probs, list(classes), facts.samples["sample_id"].to_list())
+    plan.workspace.write("consensus", table, inputs=["annotations", source])
+    plan.workspace.write(ANNOTATORS, quality, inputs=["annotations", source])
     agreed = facts.samples["sample_id"].map(table.set_index("sample_id")["label"])
-    facts.samples["label"] = agreed.fillna(facts.samples["label"])
+    return replace(facts, samples=facts.samples.assign(label=agreed.fillna(facts.samples["label"])))
 
 
-def add_splits(workspace: Workspace, facts: Facts, options: FindOptions, splitting: SplitOptions) -> None:
+def with_splits(plan: Preparation, facts: Facts) -> Facts:
     """Divide what the source has not divided, prove it, and assemble `samples` and the pairs."""
     from curate.find.duplicates.near import rank_pairs
     from curate.ingest.splits import split_proof
 
-    facts.samples["split"] = _splits(workspace, facts, splitting)
-    proof = split_proof(facts.samples, facts.groups)
+    samples = facts.samples.assign(split=_splits(plan, facts))
+    proof = split_proof(samples, facts.groups)
     inputs = ["sources", "scan", "annotations", "consensus", SPLIT_TABLE]
-    workspace.write(SPLIT_PROOF, {"text": proof.to_text(), **proof.to_dict()}, inputs=inputs)
-    workspace.write("samples", _all_samples(workspace, facts), inputs=inputs)
-    facts.pairs = rank_pairs(facts.pairs, facts.samples)
-    workspace.write("near_duplicate_pairs", facts.pairs, inputs=["neighbors/pairs.parquet", "samples"])
+    plan.workspace.write(SPLIT_PROOF, {"text": proof.to_text(), **proof.to_dict()}, inputs=inputs)
+    plan.workspace.write("samples", _all_samples(plan, facts.scan, samples), inputs=inputs)
+    pairs = rank_pairs(facts.pairs, samples)
+    plan.workspace.write("near_duplicate_pairs", pairs, inputs=["neighbors/pairs.parquet", "samples"])
+    return replace(facts, samples=samples, pairs=pairs)
 
 
-def _splits(workspace: Workspace, facts: Facts, splitting: SplitOptions) -> pd.Series:
-    """The source's splits; of samples that it gives none, what an earlier ingest gave them, and ours of new ones.
+def _splits(plan: Preparation, facts: Facts) -> pd.Series:
+    """The source's splits; of samples that it gives none, what an earlier ingest gave them, and ours of new ones."""
+    from curate.ingest.splits import earlier_splits, make_splits, with_absent
 
-    A file that is away for an ingest, or has another name after it, has its split still.
-    """
-    from curate.ingest.splits import make_splits
-
-    samples, given = facts.samples[["sample_id", "sha256"]], facts.samples["split"]
-    if given.notna().all():
+    workspace, parameters = plan.workspace, asdict(plan.splitting)
+    samples = facts.samples[["sample_id", "sha256", "split"]]
+    if samples["split"].notna().all():
         workspace.forget(SPLIT_TABLE)
-        return given
+        return samples["split"]
     made = workspace.sidecar(SPLIT_TABLE)
-    earlier = samples.head(0).assign(split="")
-    if made and made["parameters"] == asdict(splitting):
-        earlier = workspace.read(SPLIT_TABLE)
-    for name in ("sample_id", "sha256"):
-        known = earlier.drop_duplicates(name).set_index(name)["split"]
-        given = given.fillna(samples[name].map(known).astype("str"))
-    splits = make_splits(facts.samples.assign(split=given), facts.groups, options=splitting)
-    away = earlier[~earlier["sample_id"].isin(samples["sample_id"])]
-    table = pd.concat([samples.assign(split=splits), away]).sort_values("sample_id", ignore_index=True)
-    workspace.write(SPLIT_TABLE, table, parameters=asdict(splitting), inputs=["sources", "scan"])
+    is_as_before = made is not None and made["parameters"] == parameters
+    earlier = workspace.read(SPLIT_TABLE) if is_as_before else samples.head(0)
+    known = facts.samples.assign(split=earlier_splits(samples, earlier))
+    splits = make_splits(known, facts.groups, options=plan.splitting)
+    table = with_absent(samples.assign(split=splits), earlier)
+    workspace.write(SPLIT_TABLE, table, parameters=parameters, inputs=["sources", "scan"])
     return splits
 
 
 def splitting_so_far(workspace: Workspace) -> SplitOptions:
+    """The options by which samples were split last."""
     made = workspace.sidecar(SPLIT_TABLE)
     return SplitOptions(**made["parameters"]) if made else SplitOptions()
 
 
-def _all_samples(workspace: Workspace, facts: Facts) -> pd.DataFrame:
+def _all_samples(plan: Preparation, scan: pd.DataFrame, readable: pd.DataFrame) -> pd.DataFrame:
     """SAMPLES: the readable ones as they are now, the unreadable ones with what the source says of them."""
-    sources = workspace.read("sources").merge(facts.scan, on="sample_id", validate="one_to_one")
-    unread = sources[~sources["sample_id"].isin(facts.samples["sample_id"])]
-    unread = unread.assign(label=_given_labels(workspace, unread))
-    return conform("samples", pd.concat([facts.samples, unread]).sort_values("sample_id"))
+    sources = plan.workspace.read("sources").merge(scan, on="sample_id", validate="one_to_one")
+    unread = sources[~sources["sample_id"].isin(readable["sample_id"])]
+    unread = unread.assign(label=given_labels(unread, plan.annotations()))
+    return conform("samples", pd.concat([readable, unread]).sort_values("sample_id"))
+
+
+STEPS: tuple[Step, ...] = (with_neighbors, with_pairs, with_prediction, with_consensus, with_splits)
