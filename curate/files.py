@@ -66,6 +66,16 @@ def write_atomically(file: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def write_private(file: Path, content: bytes) -> None:
+    """Write a file that only this user can read; it never was anything else."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
+        handle.write(content)
+    os.replace(temporary, file)
+
+
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
     """Yield a temporary path beside `file`; on success it is flushed to disk and takes the file's place."""

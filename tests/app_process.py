@@ -18,6 +18,7 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -106,7 +107,7 @@ class App:
     def _samples(self) -> Iterator[Any]:
         from pymongo import MongoClient
 
-        with MongoClient(f"mongodb://127.0.0.1:{self.db_port}/?directConnection=true") as client:
+        with MongoClient(self.db_uri) as client:
             database = client["fiftyone"]
             yield database[database["datasets"].find_one({"name": self.dataset})["sample_collection_name"]]
 
@@ -121,8 +122,12 @@ class App:
         return int(self.base.rsplit(":", 1)[1])
 
     @property
-    def db_port(self) -> int:
-        return int(re.search(r"--port (\d+)", _command_of(self.mongod()))[1])  # type: ignore[index]
+    def db_socket(self) -> Path:
+        return Path(re.search(r"--bind_ip (\S+)", command_of(self.mongod()))[1])  # type: ignore[index]
+
+    @property
+    def db_uri(self) -> str:
+        return f"mongodb://{quote(str(self.db_socket), safe='')}"
 
     def ids(self) -> list[str]:
         """FiftyOne's ids of the samples, by name."""
@@ -140,7 +145,7 @@ class App:
         return opener
 
 
-def _command_of(pid: int) -> str:
+def command_of(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 

@@ -15,7 +15,7 @@ from curate.artifacts import ANSWERS
 from curate.decisions.ledger import Ledger
 from curate.decisions.moves import follow_moves
 from curate.review.app.running import alone
-from curate.review.app.serve import LOCK, check_address, open_database, page_path, serve_app
+from curate.review.app.serve import DOOR, LOCK, check_address, open_database, page_path, serve_app
 from curate.review.session import Desk, Tables
 from curate.schema import empty
 from curate.verbs.issues import found_issues
@@ -54,7 +54,8 @@ def review_app(
         desk = Desk(read_tables(workspace), ledger, reviewer, double=double)
         sitting = _sit_down(workspace, desk)
         page = page_path(sitting.dataset.name, issue)
-        asyncio.run(serve_app(sitting, mongo, page, running, address, port, browser, echo))
+        door = workspace.path(DOOR) if browser else None
+        asyncio.run(serve_app(sitting, mongo, page, running, address, port, door, echo))
         sitting.read_back()
         _write_answers(workspace, ledger)
         echo(f"{sitting.decided:,} verdict(s) in this sitting, all in {workspace.ledger}. Next: curate apply")

@@ -1,6 +1,8 @@
 """A MongoDB of our own for one workspace: found, started, watched, stopped, and no orphan however we end.
 
-FiftyOne keeps its data in MongoDB. Ours is a cache beside the ledger: its folder may be deleted at any time.
+FiftyOne keeps its data in MongoDB. Ours is a cache beside the ledger: its folder may be deleted at any time. It has
+no password, so nobody else may reach it: what stands in it becomes views that FiftyOne runs and verdicts. It listens
+on a Unix socket in a folder that only this user may enter, and on no port.
 """
 
 from __future__ import annotations
@@ -14,21 +16,27 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from curate.errors import ReviewError
+from curate.files import write_atomically
 
 READY = 30.0  # seconds that a mongod may take to answer; 0.5 is usual, more after a crash or on a busy machine
 STOPPED = 10.0  # seconds that it may take to end
 CACHE_GB = 0.5  # MongoDB's own default is half of the machine's memory
 IN_USE = 100  # mongod's exit code where another one has the folder
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+LONGEST_SOCKET = 100  # bytes of a socket's path; Linux allows 107, macOS 103
+SOCKET = "db.sock"
+NOTE = "socket_folder"  # file beside the data that tells where the socket of the last start is
 
 
 class Mongo:
-    """A mongod on 127.0.0.1 at a free port, with its data in `folder`.
+    """A mongod on a Unix socket in a private folder, with its data in `folder`.
 
     Start it from the main thread: on Linux the kernel ends it with the thread that started it, so a SIGKILL of
     this process leaves nothing behind. Elsewhere the next start ends what was left.
@@ -36,34 +44,43 @@ class Mongo:
 
     def __init__(self, binary: Path, folder: Path) -> None:
         self.binary, self.folder = binary, folder
-        self.port = 0
+        self.socket_folder: Path | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def uri(self) -> str:
         """For FIFTYONE_DATABASE_URI; the timeout keeps a lost server from holding us up for 30 s."""
-        return f"mongodb://127.0.0.1:{self.port}/?serverSelectionTimeoutMS=2000"
+        return f"mongodb://{quote(str(self.socket), safe='')}/?serverSelectionTimeoutMS=2000"
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens; the folder is this user's alone, and the same for every start of this object."""
+        if self.socket_folder is None:
+            self.socket_folder = private_folder()
+        return self.socket_folder / SOCKET
 
     def start(self, *, meanwhile: Callable[[], object] = lambda: None) -> Mongo:
-        """Start, or start again at the same port; do something `meanwhile`; return once it answers."""
+        """Start, or start again on the same socket; do something `meanwhile`; return once it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o700)  # the pictures' names and labels are nobody else's either
         end_orphan(self.folder)
-        wanted = [self.port] if self.port else []
-        for port in [*wanted, free_port(), free_port()]:  # a port may be taken between finding and using it
-            self.port = port
-            self.process = subprocess.Popen(
-                self._command(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C in the terminal is for us; we end it in order
-                preexec_fn=_die_with(os.getpid()) if sys.platform == "linux" else None,
-            )
-            meanwhile()
-            if self._answers():
-                return self
+        if self.socket_folder is None:
+            forget_socket(self.folder)
+        self.socket.unlink(missing_ok=True)  # of a mongod that was killed
+        write_atomically(self.folder / NOTE, str(self.socket_folder).encode())
+        self.process = subprocess.Popen(
+            self._command(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C in the terminal is for us; we end it in order
+            preexec_fn=_die_with(os.getpid()) if sys.platform == "linux" else None,
+        )
+        meanwhile()
+        if self._answers():
+            return self
         raise ReviewError(
-            f"mongod did not start (exit code {self.process.returncode if self.process else None})",
+            f"mongod did not start (exit code {self.process.returncode})",
             do=f"read {self.log}, or delete {self.folder}: it is a cache, the verdicts are in the ledger",
         )
 
@@ -75,20 +92,23 @@ class Mongo:
         return self.process is not None and self.process.poll() is None
 
     def stop(self) -> None:
-        """End it in order; kill it where it does not end."""
-        if self.process is None or self.process.poll() is not None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(STOPPED)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        """End it in order, kill it where it does not end; its socket goes with it."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOPPED)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self.socket_folder is not None:
+            shutil.rmtree(self.socket_folder, ignore_errors=True)
+            self.socket_folder = None
 
     def _command(self) -> list[str]:
         return [
-            *(str(self.binary), "--dbpath", str(self.folder), "--port", str(self.port), "--bind_ip", "127.0.0.1"),
-            *("--nounixsocket", "--quiet", "--logpath", str(self.log), "--logRotate", "reopen", "--logappend"),
+            *(str(self.binary), "--dbpath", str(self.folder), "--bind_ip", str(self.socket)),
+            *("--unixSocketPrefix", str(self.socket.parent)),  # else it opens a second socket in /tmp
+            *("--noscripting", "--quiet", "--logpath", str(self.log), "--logRotate", "reopen", "--logappend"),
             *("--wiredTigerCacheSizeGB", str(CACHE_GB), "--setParameter", "diagnosticDataCollectionEnabled=false"),
         ]
 
@@ -96,7 +116,9 @@ class Mongo:
         """Wait until it does; False where it ended instead, or is too slow."""
         until = time.monotonic() + READY
         while self.is_alive() and time.monotonic() < until:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(1)
+                probe.connect(str(self.socket))
                 return True
             time.sleep(0.02)
         code = self.process.poll() if self.process else None
@@ -104,6 +126,23 @@ class Mongo:
         if code == IN_USE:
             raise ReviewError(f"another MongoDB has {self.folder}", do="end it, then try again")
         return False
+
+
+def private_folder() -> Path:
+    """A new folder of mode 0700 whose path is short enough for a socket."""
+    folder = Path(tempfile.mkdtemp(prefix="curate-"))
+    if len(os.fsencode(folder / SOCKET)) > LONGEST_SOCKET:
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="curate-", dir="/tmp"))
+    return folder
+
+
+def forget_socket(folder: Path) -> None:
+    """Remove the socket that a killed process left: the one that the note in `folder` names, if it is of our making."""
+    with contextlib.suppress(OSError, ValueError):
+        left = Path((folder / NOTE).read_text())
+        if left.name.startswith("curate-") and os.listdir(left) in ([], [SOCKET]):
+            shutil.rmtree(left)
 
 
 def find_mongod() -> Path:

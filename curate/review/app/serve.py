@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import html
 import importlib
 import importlib.util
 import logging
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import ReviewError
+from curate.files import write_private
+from curate.review.app.confine import confine_fiftyone
 from curate.review.app.mongo import Mongo, find_mongod, free_port
 from curate.review.app.running import Running
 from curate.review.app.server import LOOPBACK, Guard, serve, url_of
@@ -25,6 +28,9 @@ from curate.workspace import Workspace
 
 MONGO = "mongo"  # folder of the database in the workspace: a cache, may be deleted
 LOCK = ".review.lock"
+DOOR = "reports/open-review.html"  # leads the browser to the App; nobody else can read it
+REDIRECT = """<!doctype html><meta charset="utf-8"><title>curate review</title>
+<meta http-equiv="refresh" content="0; url={url}"><a href="{url}">Review</a>"""
 WATCH = 0.5  # seconds between looks at the database's process
 log = logging.getLogger(__name__)
 
@@ -61,6 +67,7 @@ def open_database(workspace: Workspace) -> Iterator[Mongo | None]:
         atexit.register(mongo.stop)  # before FiftyOne registers its own, so that it runs after them
         mongo.start(meanwhile=lambda: importlib.import_module("fiftyone.server.app"))  # both take seconds
         importlib.import_module("fiftyone").config.database_uri = mongo.uri  # it connects at the first use
+    confine_fiftyone()
     try:
         yield mongo
     finally:
@@ -82,10 +89,14 @@ async def serve_app(
     running: Running,
     address: str,
     port: int | None,
-    browser: bool,
+    door: Path | None,
     echo: Callable[[str], None],
 ) -> None:
-    """Serve until a signal comes; start the database again where it ends before us."""
+    """Serve until a signal comes; start the database again where it ends before us.
+
+    The browser is given the file `door`, where there is one to be: the address holds the key, and every user of the
+    machine can read what a browser was started with.
+    """
     from fiftyone.server.app import app
 
     stop = asyncio.Event()
@@ -103,14 +114,17 @@ async def serve_app(
                 f"From other machines: the same, with {socket.gethostname()} or an address of this machine as the host."
             )
             echo("Whoever has this address can see every picture of the dataset and decide in your name.")
-        if browser:
-            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        if door:
+            write_private(door, REDIRECT.format(url=html.escape(url)).encode())
+            threading.Thread(target=webbrowser.open, args=(door.absolute().as_uri(),), daemon=True).start()
 
     watching = asyncio.ensure_future(_watch(mongo, stop)) if mongo else None
     try:
         await serve(guard, address, port, until=stop, ready=ready)
     finally:
         stop.set()
+        if door:
+            door.unlink(missing_ok=True)
         if watching:
             await watching
 

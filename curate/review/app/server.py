@@ -13,9 +13,10 @@ import logging
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+from curate.review.app.requests import MOST_BYTES, objection_to_body, objection_to_query, objection_to_route
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -24,6 +25,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 WRITES = ("/tag", "/dataset/")  # requests by which the App itself changes samples: tags, and the Annotate tab
+WITH_BODY = ("POST", "PATCH", "PUT", "DELETE")
 KEY = "key"  # of the URL that is printed: whoever has it may review
 
 
@@ -34,7 +36,9 @@ class Guard:
       listen beyond loopback, an address: no page of another site has ours, and behind a NAT we don't know it,
     - `Origin`, where there is one, has to be the page's own,
     - the cookie has to hold the key of the URL that `curate review` printed: other users of the machine lack it,
-    - `/media` gives the files of `media` and nothing else.
+    - `/media` gives the files of `media` and nothing else,
+    - routes and operators are those that a review needs, and no request names a class but a view stage
+      (`curate.review.app.requests`): the key opens the App, not the machine.
 
     Parameters
     ----------
@@ -71,15 +75,22 @@ class Guard:
         if self._is_key(query.get(KEY, [""])[0]):
             rest = urlencode({name: values for name, values in query.items() if name != KEY}, doseq=True)
             cookie = f"{self._cookie}={self.key}; Path=/; HttpOnly; SameSite=Lax"
-            place = scope["path"] + (f"?{rest}" if rest else "")
+            place = "/" + quote(scope["path"].lstrip("/\\")) + (f"?{rest}" if rest else "")  # never of another host
             return await _answer(send, 303, "", [("location", place), ("set-cookie", cookie)])
+        if scope["method"] in WITH_BODY:
+            body = await _read(receive)
+            if body is None:
+                return await _answer(send, 413, f"at most {MOST_BYTES:,} bytes")
+            if reason := objection_to_body(scope["path"], body):
+                return await _answer(send, 403, reason)
+            receive = _replayed(body, receive)
         await self.app(scope, receive, send)
-        if scope["method"] in ("POST", "PATCH", "PUT", "DELETE") and scope["path"].startswith(WRITES):
+        if scope["method"] in WITH_BODY and scope["path"].startswith(WRITES):
             await asyncio.to_thread(self.after_write)
 
     def _objection(self, scope: Scope, headers: dict[str, str], query: dict[str, list[str]]) -> str | None:
         host = headers.get("host", "")
-        if not self._is_ours(urlsplit(f"//{host}").hostname or ""):
+        if not self._is_ours(_host_of(host)):
             return "this host name is not served here"
         if "origin" in headers and headers["origin"] != f"{scope['scheme']}://{host}":
             return "requests of other pages are refused"
@@ -87,17 +98,15 @@ class Guard:
             return "open the address that curate review printed"
         if scope["path"].rstrip("/") == "/media" and not all(path in self.media for path in query.get("filepath", [])):
             return "only the pictures of this dataset are served"
-        return None
+        query_string = scope["query_string"].decode("latin-1")
+        return objection_to_route(scope["method"], scope["path"]) or objection_to_query(query_string)
 
     def _is_ours(self, host: str) -> bool:
         return host in self._names or (self._beyond_loopback and _is_address(host))
 
     def _held(self, headers: dict[str, str]) -> str:
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(self._cookie)
-        except CookieError:
-            return ""
-        return cookie.value if cookie else ""
+        pairs = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
+        return next((value for name, _, value in pairs if name == self._cookie), "")
 
     def _is_key(self, said: str) -> bool:
         return hmac.compare_digest(said.encode(), self.key.encode())
@@ -117,12 +126,42 @@ def url_of(address: str, port: int, page: str) -> str:
     return f"http://{f'[{here}]' if ':' in here else here}:{port}{page}"
 
 
+def _host_of(header: str) -> str:
+    """The name in a Host header; empty where that is none."""
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
+
+
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:
         return False
     return True
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The body of a request; None where it is too long."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MOST_BYTES:
+            return None
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            return bytes(body)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """What the server gets in place of `receive`: the body in one piece, then whatever comes."""
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> MutableMapping[str, Any]:
+        return messages.pop() if messages else await receive()
+
+    return replay
 
 
 async def _answer(send: Send, status: int, text: str, headers: Collection[tuple[str, str]] = ()) -> None:
@@ -137,6 +176,16 @@ async def _close(send: Send) -> None:
     await send({"type": "websocket.close", "code": 1008})
 
 
+def _quiet_at_the_end(until: asyncio.Event) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """Connections that are cut because we end are no errors that anybody has to read of."""
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not until.is_set():
+            loop.default_exception_handler(context)
+
+    return handle
+
+
 async def serve(app: App, address: str, port: int, *, until: asyncio.Event, ready: Callable[[], None]) -> None:
     """Serve `app` until the event is set; call `ready` once connections are accepted."""
     from hypercorn.asyncio import serve as hypercorn
@@ -148,6 +197,7 @@ async def serve(app: App, address: str, port: int, *, until: asyncio.Event, read
     config.graceful_timeout = 1.0  # seconds; the App holds connections open for as long as the page is
     config.shutdown_timeout = 5.0
     logging.getLogger("hypercorn.error").setLevel(logging.ERROR)
+    asyncio.get_running_loop().set_exception_handler(_quiet_at_the_end(until))
     serving = asyncio.ensure_future(hypercorn(app, config, shutdown_trigger=until.wait))  # type: ignore[arg-type]
     while not serving.done():
         try:

@@ -200,8 +200,8 @@ def test_the_server_gives_this_page_on_this_machine_this_datasets_pictures_and_n
         with pytest.raises(urllib.error.HTTPError, match="403"):
             opener.open(operate)
         listening = subprocess.run(["ss", "-ltnH"], capture_output=True, text=True).stdout.splitlines()
-        ours = [line.split()[3] for line in listening if line.split()[3].endswith((f":{app.port}", f":{app.db_port}"))]
-        assert sorted(ours) == sorted([f"127.0.0.1:{app.port}", f"127.0.0.1:{app.db_port}"])
+        ours = [line.split()[3] for line in listening if line.split()[3].endswith(f":{app.port}")]
+        assert ours == [f"127.0.0.1:{app.port}"]
 
 
 def test_a_second_review_of_a_workspace_tells_the_address_of_the_first_and_nothing_is_left_running(workspace: Path):
@@ -253,11 +253,10 @@ print(json.dumps([told(collection_of(d).find_one({"filepath": sys.argv[2]})) for
 def test_our_documents_are_those_that_fiftyone_writes_itself(workspace: Path):
     with App(workspace) as app:
         path = app.fields(["filepath"], {"sample_id": app.order("label")[0]})[0]["filepath"]
-        uri = f"mongodb://127.0.0.1:{app.db_port}/?directConnection=true"
         quiet = {"FIFTYONE_DATABASE_VALIDATION": "false", "FIFTYONE_DO_NOT_TRACK": "true"}
         done = subprocess.run(
             [sys.executable, "-c", COMPARE, app.dataset, path],
-            env={**os.environ, **quiet, "FIFTYONE_DATABASE_URI": uri},
+            env={**os.environ, **quiet, "FIFTYONE_DATABASE_URI": app.db_uri},
             capture_output=True,
             text=True,
         )

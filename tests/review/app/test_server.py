@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import re
 import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from curate.errors import ReviewError
 from curate.review.app.mongo import free_port
+from curate.review.app.requests import MOST_BYTES
 from curate.review.app.running import alone
 from curate.review.app.server import Guard, serve, url_of
 
@@ -27,7 +30,9 @@ def guarded(**options: Any) -> Guard:
     return Guard(open_to_all, media={PICTURE}, key="key", **options)
 
 
-def answer(guard: Guard, path: str, *, query: str = "", method: str = "GET", **headers: str) -> dict[str, Any]:
+def answer(
+    guard: Guard, path: str, *, query: str = "", method: str = "GET", body: bytes = b"", **headers: str
+) -> dict[str, Any]:
     """Status, headers and body of one request; by default of a browser that has opened the printed address."""
     given = {"host": "127.0.0.1:5151", "cookie": f"{guard._cookie}=key", **headers}
     scope = {
@@ -44,7 +49,7 @@ def answer(guard: Guard, path: str, *, query: str = "", method: str = "GET", **h
         sent.append(message)
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b""}
+        return {"type": "http.request", "body": body}
 
     asyncio.run(guard(scope, receive, send))
     said = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
@@ -164,3 +169,48 @@ def test_a_second_holder_is_told_the_address_of_the_first(tmp_path: Path):
     with alone(tmp_path / "lock"):
         pass
     assert (tmp_path / "lock").stat().st_mode & 0o077 == 0
+
+
+def test_a_cookie_of_an_odd_name_does_not_hide_ours():
+    for other in ("a[]=1; ", 'x="a;b"; ', "=; ", "é=1; "):
+        guard = guarded()
+        assert answer(guard, "/", cookie=f"{other}{guard._cookie}=key")["status"] == 200
+
+
+@pytest.mark.parametrize("host", ["[", "[::1", "]:5151", "127.0.0.1:port", "a b"])
+def test_a_host_that_is_none_is_refused_not_an_error(host: str):
+    assert answer(guarded(), "/", host=host)["status"] in (200, 403)
+    assert answer(guarded(), "/", host="[")["status"] == 403
+
+
+@pytest.mark.parametrize("path", ["//evil.example/", "/\\evil.example", "///evil.example", "/\\/evil.example", "//"])
+def test_the_key_leads_to_no_other_host(path: str):
+    place = answer(guarded(), path, cookie="", query="key=key")["headers"]["location"]
+    assert re.match(r"/($|[^/\\])", place)
+
+
+def test_line_breaks_of_a_path_stay_in_the_path():
+    headers = answer(guarded(), "/a\r\nSet-Cookie: x=1", cookie="", query="key=key")["headers"]
+    assert "\n" not in headers["location"] and set(headers) & {"Set-Cookie"} == set()
+
+
+def test_a_body_without_end_is_refused():
+    assert answer(guarded(), "/tag", method="POST", body=b"x" * (MOST_BYTES + 1))["status"] == 413
+    assert answer(guarded(), "/tag", method="POST", body=b"[" * 100_000)["status"] == 403
+    assert answer(guarded(), "/tag", method="POST", body=b"\xff")["status"] == 403
+    assert answer(guarded(), "/tag", method="POST", body=b'{"changes": {}}')["status"] == 200
+
+
+def test_a_view_in_a_query_string_is_looked_at_as_a_body_is():
+    view = quote('[{"_cls": "subprocess.Popen", "kwargs": []}]')
+    assert answer(guarded(), "/fiftyone", query=f"view={view}")["status"] == 403
+    assert answer(guarded(), "/fiftyone", query="view=[not-json")["status"] == 200
+
+
+def test_labels_and_layouts_may_name_their_classes_and_nothing_else():
+    edit = b'[{"op": "replace", "path": "/label", "value": {"_cls": "%s", "label": "cat"}}]'
+    path = "/dataset/1/sample/2"
+    assert answer(guarded(), path, method="PATCH", body=edit % b"Classification")["status"] == 200
+    assert answer(guarded(), path, method="PATCH", body=edit % b"os.system")["status"] == 403
+    assert answer(guarded(), "/graphql", method="POST", body=b'{"workspace": {"_cls": "Space"}}')["status"] == 200
+    assert answer(guarded(), "/graphql", method="POST", body=b'{"view": [{"_cls": "Popen"}]}')["status"] == 403

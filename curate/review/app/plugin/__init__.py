@@ -120,7 +120,7 @@ class Labelling(Verdict):
         choices = types.AutocompleteView(allow_user_input=False)
         for name in likeliest_first(current().desk, names):
             choices.add_choice(name, label=name)
-        about = f"of {described(names)}; the likeliest stand first"
+        about = "the likeliest stand first"  # no name of a file: the App reads descriptions as Markdown
         inputs.enum("label", choices.values(), label="Class", description=about, required=self.required, view=choices)
         return types.Property(inputs, view=types.View(label=self.label))
 

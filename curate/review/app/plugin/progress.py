@@ -11,6 +11,7 @@ import fiftyone.operators.types as types
 from curate.issues.groups import KEEP_ONE
 from curate.review.app.session import Sitting, current
 from curate.review.forecast import Outlook
+from curate.text import for_markdown
 
 Context = Any  # fiftyone.operators.ExecutionContext
 
@@ -86,16 +87,16 @@ def question_text(sitting: Sitting, names: list[str]) -> str:
         return f"**{len(names)} samples selected.** One verdict for all; one undo takes it back."
     row = sitting.desk.question(names[0])
     verdict = sitting.desk.last_verdicts(names).get(names[0])
-    lines = [f"**{names[0]}**"]
+    lines = [f"**{for_markdown(names[0])}**"]
     if row:
-        lines.append(row["reason"])
+        lines.append(for_markdown(row["reason"]))
         lines += _members(sitting, row)
     else:
         lines.append("no open question")
     if votes := sitting.desk.votes(names[0]):
-        lines.append(f"annotators: {', '.join(votes)}")
+        lines.append(f"annotators: {', '.join(map(for_markdown, votes))}")
     if verdict:
-        lines.append(f"decided: **{verdict['action']}** by {verdict['reviewer']}")
+        lines.append(f"decided: **{verdict['action']}** by {for_markdown(verdict['reviewer'])}")
     return "\n\n".join(lines)
 
 
@@ -104,7 +105,12 @@ def _members(sitting: Sitting, row: Any) -> list[str]:
     members = sitting.desk.entry(row)
     if row["issue"] not in KEEP_ONE or len(members) < 2:
         return []
-    return ["\n".join(f"- {m['proposed_action']} `{m['sample_id']}` ({m['label']}): {m['reason']}" for m in members)]
+    lines = [
+        f"- {m['proposed_action']} {for_markdown(m['sample_id'])} ({for_markdown(m['label'])}): "
+        + for_markdown(m["reason"])
+        for m in members
+    ]
+    return ["\n".join(lines)]
 
 
 def progress_text(ahead: Outlook, counts: dict[str, int], reviewer: str, decided: int) -> str:
@@ -116,7 +122,9 @@ def progress_text(ahead: Outlook, counts: dict[str, int], reviewer: str, decided
             f"with 90% confidence {ahead.low:,.0f} to {ahead.high:,.0f}."
         )
     said = " · ".join(f"{action} {n:,}" for action, n in counts.items())
-    lines.append(f"Verdicts: {said or 'none yet'}. In this sitting {reviewer} decided on {decided:,} samples.")
+    lines.append(
+        f"Verdicts: {said or 'none yet'}. In this sitting {for_markdown(reviewer)} decided on {decided:,} samples."
+    )
     rows = [_issue_line(row) for row in ahead.by_issue.to_dict("records")]
     return "\n\n".join([*lines, "\n".join(rows)])
 
