@@ -10,4 +10,8 @@ Each stage is a folder of plain functions that turn tables into tables. `curate.
 tables on disk, `curate.verbs` joins the two (one verb per command), and `curate.cli` names the verbs.
 """
 
+from curate.offline import silence_libraries
+
 __version__ = "0.1.0"
+
+silence_libraries()

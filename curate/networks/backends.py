@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from curate.errors import ModelError
+from curate.offline import import_openvino
 
 Run = Callable[[np.ndarray], np.ndarray]
 BACKENDS = ("auto", "torch", "openvino")
@@ -86,7 +87,7 @@ def on_torch(network: Whole, device: torch.device, dtype: torch.dtype, lanes: in
 
 def on_openvino(model: Any, dtype: torch.dtype, lanes: int) -> Run:
     """Run a model of `curate.networks.openvino` by OpenVINO on a CPU; `lanes` calls at once, a stream for each."""
-    import openvino
+    openvino = import_openvino()
 
     settings = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),

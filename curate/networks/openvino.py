@@ -25,6 +25,7 @@ from curate.errors import ModelError
 from curate.files import code_version, digest_of, replacing
 from curate.networks.backends import Whole
 from curate.networks.packaged import packaged_weights
+from curate.offline import import_openvino
 
 VERSIONS = ("openvino", "torch", "timm")  # of what has a part in a conversion, beside curate
 
@@ -61,6 +62,7 @@ def _made(name: str, image_size: int, batch_size: int) -> tuple[Any, str]:
 
 def _converted(network: Whole, shape: tuple[int, ...]) -> Any:
     """The network as an OpenVINO model. Not by `openvino.convert_model`, which reports its use over the network."""
+    import_openvino()
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -89,7 +91,7 @@ def _cache() -> Path:
 
 
 def _packed(model: Any, digest: str, origin: str) -> Kept:
-    import openvino
+    openvino = import_openvino()
 
     with TemporaryDirectory() as folder:
         description, weights = Path(folder, "model.xml"), Path(folder, "model.bin")
@@ -103,7 +105,7 @@ def _packed(model: Any, digest: str, origin: str) -> Kept:
 
 def _unpacked(kept: Kept) -> tuple[Any, str]:
     """Model and digest. What was just made goes this way too: the last bits of embeddings depend on it."""
-    import openvino
+    openvino = import_openvino()
 
     model = openvino.Core().read_model(kept["description"].tobytes(), openvino.Tensor(kept["weights"]))
     return model, str(kept["digest"])

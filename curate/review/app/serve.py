@@ -54,7 +54,6 @@ def open_database(workspace: Workspace) -> Iterator[Mongo | None]:
     """The user's own server where FIFTYONE_DATABASE_URI names one, else one for this workspace."""
     os.environ |= {
         "FIFTYONE_DATABASE_VALIDATION": "false",  # prints to stdout
-        "FIFTYONE_DO_NOT_TRACK": "true",
         "FIFTYONE_PLUGINS_CACHE_ENABLED": "true",  # else it reads all plugins anew, 0.1 s, at every click
         "FIFTYONE_SHOW_PROGRESS_BARS": "false",
         "FIFTYONE_LOGGING_LEVEL": "ERROR",
