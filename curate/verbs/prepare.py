@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, fields
+from functools import partial
 from importlib import import_module
 from threading import Thread
 from typing import Any
@@ -16,10 +17,13 @@ import pandas as pd
 from curate.artifacts import (
     ANNOTATORS,
     BY_PROBE,
+    EMBEDDED,
     EMBEDDER,
     FINETUNED,
     IN_FORCE,
     LABELLED,
+    OWN_EMBEDDINGS,
+    OWN_PRED_PROBS,
     SPLIT_PROOF,
     SPLIT_TABLE,
     TRAINER,
@@ -29,6 +33,7 @@ from curate.errors import NotEnoughData, StageMissing
 from curate.find.facts import Facts
 from curate.progress import Progress, silent
 from curate.schema import conform
+from curate.verbs.own import own_embeddings, own_prediction, refuse_other_judges
 from curate.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -42,7 +47,9 @@ def open_facts(workspace: Workspace) -> Facts:
     embedded = load(workspace.path(store_of(workspace)), scan)
     sources = workspace.read("sources").merge(scan, on="sample_id", validate="one_to_one")
     readable = sources.set_index("sample_id").loc[embedded.sample_ids].reset_index()
-    return Facts(scan=scan, samples=readable, embeddings=embedded.embeddings, thumbs=embedded.thumbs)
+    own = own_embeddings(workspace, embedded.sample_ids) if workspace.has(OWN_EMBEDDINGS) else None
+    embeddings = embedded.embeddings if own is None else own
+    return Facts(scan=scan, samples=readable, embeddings=embeddings, thumbs=embedded.thumbs)
 
 
 def store_of(workspace: Workspace) -> str:
@@ -51,7 +58,9 @@ def store_of(workspace: Workspace) -> str:
 
 
 def neighbors_of(workspace: Workspace) -> str:
-    """The file of the neighbours of the last scan's embeddings."""
+    """The file of the neighbours by the last scan's embeddings, or by the user's own."""
+    if workspace.has(OWN_EMBEDDINGS):
+        return "neighbors/own.npz"
     return store_of(workspace).replace("embeddings/", "neighbors/") + ".npz"
 
 
@@ -65,7 +74,7 @@ def add_neighbors(workspace: Workspace, facts: Facts, options: FindOptions, spli
         return {"D": found.D, "I": found.I, "method": np.array(found.method), "recall": np.array(found.recall)}
 
     arrays = workspace.derive(
-        neighbors_of(workspace), make, inputs=["scan", EMBEDDER], parameters={"k": options.neighbors}
+        neighbors_of(workspace), make, inputs=["scan", *EMBEDDED], parameters={"k": options.neighbors}
     )
     facts.neighbors = Neighbors(arrays["D"], arrays["I"], str(arrays["method"]), float(arrays["recall"]))
 
@@ -79,7 +88,7 @@ def add_pairs(workspace: Workspace, facts: Facts, options: FindOptions, splittin
     facts.pairs = workspace.derive(
         "neighbors/pairs.parquet",
         lambda: duplicate_pairs(facts.samples, facts.embeddings, facts.neighbors, facts.thumbs),
-        inputs=["scan", EMBEDDER],
+        inputs=["scan", *EMBEDDED],
         parameters={"k": options.neighbors, "splits": hashlib.blake2b(splits.encode(), digest_size=8).hexdigest()},
     )
     facts.groups = join_groups(linked_groups(facts.samples, facts.pairs), facts.samples["group"])
@@ -109,9 +118,14 @@ def add_prediction(
 
     probe = None
     try:
-        network = _by_network(workspace, facts, options, said, progress)
-        probe = first = derived(BY_PROBE, by_probe, LABELLED)
-        facts.prediction = derived(IN_FORCE, lambda: in_force(first), [BY_PROBE, *([network] if network else [])])
+        if workspace.has(OWN_PRED_PROBS):
+            refuse_other_judges(options)
+            own = partial(own_prediction, workspace, facts.samples, said)
+            facts.prediction = derived(IN_FORCE, own, [*LABELLED, OWN_PRED_PROBS])
+        else:
+            network = _by_network(workspace, facts, options, said, progress)
+            probe = first = derived(BY_PROBE, by_probe, LABELLED)
+            facts.prediction = derived(IN_FORCE, lambda: in_force(first), [BY_PROBE, *([network] if network else [])])
     except NotEnoughData as reason:  # one class, or no labels at all: the other finders have work all the same
         facts.lacking["prediction"] = reason.found
         workspace.forget(BY_PROBE)
