@@ -40,7 +40,7 @@ class Labels:
 
     def given(self, names: Iterable[Any]) -> pd.Series:
         """These class names as the user's own labels; null stays null."""
-        return pd.Series([self.values.get(name) for name in names], dtype=object).infer_objects()
+        return _typed([self.values.get(name) for name in names])
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,16 @@ class Ids:
         columns = [c for c in table if c in ("nearest_id", "group_id") or str(c).startswith("sample_id")]
         table = table.copy()
         for column in columns:
-            own = pd.Series([self.values.get(name) for name in table[column]], table.index, dtype=object)
-            table[column] = own.infer_objects()
+            table[column] = _typed([self.values.get(name) for name in table[column]]).set_axis(table.index)
         return table
+
+
+def _typed(values: list[Any]) -> pd.Series:
+    """Values as a column; whole numbers beside nulls stay whole numbers."""
+    present = [value for value in values if value is not None]
+    if len(present) < len(values) and present and all(type(value) is int for value in present):
+        return pd.Series(values, dtype="Int64")
+    return pd.Series(values, dtype=object).infer_objects()
 
 
 # ---- numbers ---------------------------------------------------------------------------------------
@@ -202,7 +209,9 @@ def as_array(values: Any, name: str, dtype: Any = None) -> np.ndarray:
     if isinstance(values, pd.DataFrame | pd.Series | pd.Index):
         return values.to_numpy()
     if isinstance(values, np.ma.MaskedArray):
-        return np.asarray(np.ma.filled(values.astype(object), None))
+        array = np.array(values.data, dtype=object)
+        array[np.ma.getmaskarray(values)] = None
+        return array
     if hasattr(values, "toarray"):
         raise InputError(f"{name} is sparse ({type(values).__name__})", "a dense array", f"{name}.toarray()")
     if hasattr(values, "detach"):
