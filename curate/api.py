@@ -619,7 +619,7 @@ def compare_models(
     Returns
     -------
     Difference: `.accuracy` and `.macro_f1` (b minus a, in [-1, 1]) with `_interval` (95%), `.test` (exact, two-sided),
-    `.verdict` (better, worse, or "no difference shown")
+    `.to_text()`, `.verdict` (better, worse, or "no difference shown")
 
     Raises
     ------

@@ -62,7 +62,7 @@ class Ids:
 def _typed(values: list[Any]) -> pd.Series:
     """Values as a column; whole numbers beside nulls stay whole numbers."""
     present = [value for value in values if value is not None]
-    if len(present) < len(values) and present and all(type(value) is int for value in present):
+    if len(present) < len(values) and present and all(type(v) is int and -(2**63) <= v < 2**63 for v in present):
         return pd.Series(values, dtype="Int64")
     return pd.Series(values, dtype=object).infer_objects()
 

@@ -229,6 +229,7 @@ def test_own_embeddings_are_used_remembered_and_forgotten(ds: curate.Dataset) ->
     given, paths = own_embeddings(ds)[order], ds.samples["path"].to_numpy()[order]
     summary = ds.find(embeddings=given, ids=paths)
     assert summary.own == ["embeddings"] and "your own embeddings" in summary.to_text()
+    assert "405 rows from an array" in ds.status().set_index("stage")["detail"]["own embeddings"]
     assert set(ds.issues("label")["sample_id"]) == wrong(ds)
     made = ds.workspace.file_of("label").stat().st_mtime_ns
     ds.find()
