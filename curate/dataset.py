@@ -389,7 +389,11 @@ class Dataset:
     def _repr_html_(self) -> str:
         from curate.gallery import summary_html
 
-        return summary_html(self)
+        state = self._state()
+        try:
+            return summary_html(self.root, state, self.workspace)
+        except CurateError:  # nothing found yet, stale or damaged: a cell that ends with `ds` is no place to fail
+            return summary_html(self.root, state, None)
 
 
 def _path(given: Source | None) -> Path | None:

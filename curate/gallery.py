@@ -9,17 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from curate.checks import as_count
-from curate.errors import CurateError
 from curate.workspace import Workspace
-
-if TYPE_CHECKING:
-    from curate.dataset import Dataset
 
 SIDE = 96  # pixels of a thumbnail on the page; three times as in the store, where a picture is 32 × 32
 CARD = f"display:inline-block;vertical-align:top;width:{2 * SIDE + 16}px;margin:4px;font:12px sans-serif"
@@ -109,20 +106,21 @@ def _picture(sample_id: str, uri: str | None) -> str:
     return f'<img src="{uri}" width="{SIDE}" height="{SIDE}" title="{name}" alt="{name}">'
 
 
-def summary_html(ds: Dataset) -> str:
-    """A data set in a few lines: samples by split, what is flagged, which stages are stale."""
-    head = f"<b>curate.Dataset</b> {escape(str(ds.root))}"
-    try:
-        samples, counts = ds.samples, ds.count_issues()
-    except CurateError:
-        return f"<div>{head}<br>{escape(ds._state())}; ds.ingest(source) reads a folder or a manifest</div>"
-    splits = samples["split"].fillna("no split").value_counts()
-    lines = [f"{ds._state()}: " + ", ".join(f"{n:,} {name}" for name, n in splits.items())]
-    lines.append(f"versions: {len(ds.workspace.numbered('versions'))}, runs: {len(ds.workspace.numbered('runs'))}")
+def summary_html(root: Path, state: str, workspace: Workspace | None) -> str:
+    """A data set in a few lines: samples by split, versions, what is flagged; without `workspace` its state alone."""
+    head = f"<b>curate.Dataset</b> {escape(str(root))}<br>{escape(state)}"
+    if workspace is None:
+        return f"<div>{head}; ds.ingest(source) reads a folder or a manifest</div>"
+    from curate.verbs.issues import count_issues
+
+    splits = workspace.read("samples")["split"].fillna("no split").value_counts()
+    lines = [", ".join(f"{n:,} {name}" for name, n in splits.items())]
+    lines.append(f"versions: {len(workspace.numbered('versions'))}, runs: {len(workspace.numbered('runs'))}")
+    counts = count_issues(workspace)
     flagged = counts[counts["flagged"].gt(0)]
     rows = [(str(row.issue).replace("_", " "), f"{row.flagged:,}", f"{row.share:.1%}") for row in flagged.itertuples()]
-    told = "".join(f"{escape(line)}<br>" for line in lines)
-    return f"<div>{head}<br>{told}{_table(('flagged', 'samples', 'share'), rows)}</div>"
+    told = "".join(f"<br>{escape(line)}" for line in lines)
+    return f"<div>{head}{told}{_table(('flagged', 'samples', 'share'), rows)}</div>"
 
 
 def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -18,7 +18,7 @@ from command import done, refused
 import curate
 from curate import config
 from curate.cli import main
-from curate.errors import CurateError, InputError, LedgerError, ReviewError, WorkspaceError, WrongUsage
+from curate.errors import CurateError, DamagedFile, InputError, LedgerError, ReviewError, WorkspaceError, WrongUsage
 
 OWN_WORKSPACE = {"demo"}  # it makes one of its own
 FOR_THE_TERMINAL = {"root", "as_json"}  # of all
@@ -251,6 +251,20 @@ def test_own_probabilities_judge_the_labels_until_they_are_forgotten(ds: curate.
         ds.find(predictions="trainer")
     ds.find(forget="pred_probs")
     pd.testing.assert_frame_equal(ds.workspace.read("label"), before)
+
+
+@pytest.mark.parametrize("harm", ["cut off", "killed"])
+def test_own_numbers_that_are_damaged_are_told_and_not_passed_over(ds: curate.Dataset, harm: str) -> None:
+    ds.find(embeddings=own_embeddings(ds), ids=ds.samples["sample_id"], pred_probs=own_probs(ds))
+    for name, kind in (("embeddings.npz", "embeddings"), ("pred_probs.parquet", "pred-probs")):
+        file = ds.root / "own" / name
+        if harm == "cut off":
+            file.write_bytes(file.read_bytes()[:-100])
+        else:
+            file.with_name(f"{name}.json").unlink()
+        with pytest.raises(DamagedFile, match=f"curate find --forget {kind}"):
+            ds.find()
+        done("find", "-w", ds.root, "--forget", kind)
 
 
 def test_own_numbers_have_their_provenance_and_no_pickle(ds: curate.Dataset, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 from curate import checks
 from curate.artifacts import OWN_EMBEDDINGS, OWN_PRED_PROBS
 from curate.config import FindOptions
-from curate.errors import InputError, WrongUsage
+from curate.errors import DamagedFile, InputError, WrongUsage
 from curate.find.labels.probe import Prediction, with_pred_probs
 from curate.workspace import Workspace
 
@@ -102,23 +102,48 @@ def forget_own(workspace: Workspace, kinds: Collection[str]) -> None:
 
 def own_kinds(workspace: Workspace) -> list[str]:
     """What is in use: of `KINDS`, those that were given and not forgotten."""
-    return [kind for kind, name in KINDS.items() if workspace.has(name)]
+    return [kind for kind in KINDS if is_given(workspace, kind)]
+
+
+def is_given(workspace: Workspace, kind: str) -> bool:
+    """Whether the user's own are in use; raises DamagedFile where a killed command left them half-written."""
+    name = KINDS[kind]
+    if not workspace.has(name) and workspace.file_of(name).exists():
+        raise _damaged(workspace, kind)
+    return workspace.has(name)
 
 
 def own_embeddings(workspace: Workspace, sample_ids: list[str]) -> np.ndarray:
     """(n, d) float16, L2-normalised, of these samples; raises InputError where they don't cover them."""
-    kept = workspace.read(OWN_EMBEDDINGS)
+    kept = _kept(workspace, "embeddings")
     _refuse_gaps(kept["sample_ids"], sample_ids, "embeddings")
     return np.asarray(kept["embeddings"][pd.Index(kept["sample_ids"]).get_indexer(pd.Index(sample_ids))])
 
 
 def own_prediction(workspace: Workspace, samples: pd.DataFrame, said: pd.DataFrame) -> Prediction:
     """The user's probabilities of these samples in the place of the probe's."""
-    kept = workspace.read(OWN_PRED_PROBS).set_index("sample_id")
+    kept = _kept(workspace, "pred_probs").set_index("sample_id")
     _refuse_gaps(kept.index, samples["sample_id"], "pred_probs")
     checks.classes_of_columns(kept.shape[1], _labels(workspace), list(kept.columns))
     probs = kept.loc[samples["sample_id"]].to_numpy(np.float32)
     return with_pred_probs(probs, list(kept.columns), samples["label"], said=said)
+
+
+def _kept(workspace: Workspace, kind: str) -> Any:
+    try:
+        return workspace.read(KINDS[kind])
+    except DamagedFile as error:
+        raise _damaged(workspace, kind) from error
+
+
+def _damaged(workspace: Workspace, kind: str) -> DamagedFile:
+    """curate can't make anew what it was given."""
+    option = kind.replace("_", "-")
+    return DamagedFile(
+        f"{workspace.file_of(KINDS[kind])} is damaged: it is not what was given",
+        f"the {kind} of your own",
+        f"give them again, curate find --{option} FILE; or use curate's: curate find --forget {option}",
+    )
 
 
 def refuse_other_judges(options: FindOptions) -> None:

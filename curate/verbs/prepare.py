@@ -22,7 +22,6 @@ from curate.artifacts import (
     FINETUNED,
     IN_FORCE,
     LABELLED,
-    OWN_EMBEDDINGS,
     OWN_PRED_PROBS,
     SPLIT_PROOF,
     SPLIT_TABLE,
@@ -33,7 +32,7 @@ from curate.errors import NotEnoughData, StageMissing
 from curate.find.facts import Facts
 from curate.progress import Progress, silent
 from curate.schema import conform
-from curate.verbs.own import own_embeddings, own_prediction, refuse_other_judges
+from curate.verbs.own import is_given, own_embeddings, own_prediction, refuse_other_judges
 from curate.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ def open_facts(workspace: Workspace) -> Facts:
     embedded = load(workspace.path(store_of(workspace)), scan)
     sources = workspace.read("sources").merge(scan, on="sample_id", validate="one_to_one")
     readable = sources.set_index("sample_id").loc[embedded.sample_ids].reset_index()
-    own = own_embeddings(workspace, embedded.sample_ids) if workspace.has(OWN_EMBEDDINGS) else None
+    own = own_embeddings(workspace, embedded.sample_ids) if is_given(workspace, "embeddings") else None
     embeddings = embedded.embeddings if own is None else own
     return Facts(scan=scan, samples=readable, embeddings=embeddings, thumbs=embedded.thumbs)
 
@@ -59,7 +58,7 @@ def store_of(workspace: Workspace) -> str:
 
 def neighbors_of(workspace: Workspace) -> str:
     """The file of the neighbours by the last scan's embeddings, or by the user's own."""
-    if workspace.has(OWN_EMBEDDINGS):
+    if is_given(workspace, "embeddings"):
         return "neighbors/own.npz"
     return store_of(workspace).replace("embeddings/", "neighbors/") + ".npz"
 
@@ -118,7 +117,7 @@ def add_prediction(
 
     probe = None
     try:
-        if workspace.has(OWN_PRED_PROBS):
+        if is_given(workspace, "pred_probs"):
             refuse_other_judges(options)
             own = partial(own_prediction, workspace, facts.samples, said)
             facts.prediction = derived(IN_FORCE, own, [*LABELLED, OWN_PRED_PROBS])
