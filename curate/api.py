@@ -75,6 +75,10 @@ class ImageEmbeddings:
         """(n,) ids of the embeddings."""
         return self.scan.loc[self.is_readable, "sample_id"].tolist()
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The embeddings, where an array is wanted: `find_outliers(embed_images(paths))`."""
+        return np.array(self.embeddings, dtype=dtype)
+
     def __repr__(self) -> str:
         n, d = self.embeddings.shape
         return f"ImageEmbeddings({n:,} of {len(self.scan):,} images, {d} numbers each)"
@@ -444,7 +448,7 @@ def _probed(
     from curate.find.labels.probe import predict
 
     assert rows is not None
-    return predict(rows, labels.names, groups, options=FindOptions(seed=seed), said=said)
+    return predict(rows, labels.names, groups, options=FindOptions(seed=checks.as_count(seed, "seed")), said=said)
 
 
 def _predicted(
@@ -494,7 +498,7 @@ def agreement(annotations: Any, *, bootstraps: int = 1000, seed: int = 0) -> Agr
     from curate.ingest.annotators import agreement as measured
 
     votes = checks.as_annotations(annotations).table
-    return measured(votes, bootstraps=checks.as_count(bootstraps, "bootstraps"), seed=seed)
+    return measured(votes, bootstraps=checks.as_count(bootstraps, "bootstraps"), seed=checks.as_count(seed, "seed"))
 
 
 def consensus(annotations: Any, pred_probs: Any = None, ids: Any = None, *, classes: Any = None) -> pd.DataFrame:
@@ -591,7 +595,7 @@ def split(
     n = len(given.names)
     samples = pd.DataFrame({"sample_id": checks.as_ids(ids, n).names, "label": given.names}, dtype=object)
     shares = {name: checks.as_share(value, name) for name, value in (("train", train), ("val", val), ("test", test))}
-    options = SplitOptions(**shares, seed=seed)  # type: ignore[arg-type]
+    options = SplitOptions(**shares, seed=checks.as_count(seed, "seed"))  # type: ignore[arg-type]
     return make_splits(samples, join_groups(checks.as_groups(groups, n)), options=options).to_numpy(dtype="U5")
 
 
@@ -645,7 +649,7 @@ def compare_models(
             raise InputError(f"{name}: row {int(each.names.isna().argmax())} has no label", "a label for each sample")
     known = checks.joined(checks.joined(truth.values, first.values), second.values)
     keys = None if groups is None else checks.as_groups(groups, len(truth.names))
-    draws = checks.as_count(bootstraps, "bootstraps", 1)
+    draws, seed = checks.as_count(bootstraps, "bootstraps", 1), checks.as_count(seed, "seed")
     right, one, other = (each.names.to_numpy(dtype=object) for each in (truth, first, second))
     return compare(right, one, other, checks.sorted_classes(known), groups=keys, bootstraps=draws, seed=seed)
 

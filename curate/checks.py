@@ -175,6 +175,8 @@ def as_count(value: Any, name: str, least: int = 0) -> int:
 def as_numbers(values: Any, name: str, shape: str) -> np.ndarray:
     """A two-dimensional array of finite numbers, neither side of length 0; `shape` is said in errors."""
     array = as_array(values, name)
+    if array.dtype == object and array.ndim == 1 and len(array) and np.ndim(array[0]) == 1:
+        array = as_array(array.tolist(), name)  # a column of a table that holds an array in each cell
     if array.dtype == object:
         array = _numbers_of_objects(array, name)
     if array.dtype.kind not in "biuf":
@@ -447,6 +449,8 @@ def as_sources(paths: Any) -> pd.DataFrame:
         if not Path(paths).is_dir():
             raise InputError(f"paths is '{paths}'", "a list of image files, or a folder of images", f"['{paths}']")
         return read_source(Path(paths)).sources
+    if isinstance(paths, pd.DataFrame):
+        raise InputError(f"paths is a table with the columns {_some(paths.columns)}", "one column of it")
     listed = [] if paths is None else _listed(paths, "paths")
     if not listed:
         raise InputError("paths is empty", "a list of image files, or a folder of images")
@@ -459,6 +463,13 @@ def as_sources(paths: Any) -> pd.DataFrame:
         raise InputError(f"paths: '{names[int(again.to_numpy().argmax())]}' is there twice", "each file once")
     none = pd.Series(None, index=names.index, dtype="str")
     return pd.DataFrame({"sample_id": names, "path": places, "label": none, "split": none, "group": none})
+
+
+def as_path(given: Any, name: str) -> Path:
+    """A path, from text or anything that stands for one."""
+    if not isinstance(given, str | os.PathLike):
+        raise InputError(f"{name} is {_short(given)}", "a path")
+    return Path(given)
 
 
 def options_of(kind: Any, given: Any, changes: Mapping[str, Any]) -> Any:

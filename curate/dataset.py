@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from curate.checks import options_of
+from curate.checks import as_path, options_of
 from curate.config import AnnotationOptions, EmbedOptions, FindOptions, PolicyOptions, SplitOptions, TrainOptions
 from curate.errors import CurateError, ReviewError, StageMissing, WrongUsage
 from curate.progress import Progress, silent
@@ -48,7 +48,7 @@ class Dataset:
     """
 
     def __init__(self, root: Source, *, progress: Progress = silent) -> None:
-        self.root, self.progress = Path(root), progress
+        self.root, self.progress = as_path(root, "the workspace"), progress
         if (self.root / "workspace.json").exists():
             _ = self.workspace  # of another version or damaged: better said now
         elif self.root.exists():
@@ -98,8 +98,8 @@ class Dataset:
         own = as_own(embeddings, pred_probs, ids, classes)
         return ingest(
             Workspace.create(self.root),
-            Path(source),
-            annotations=[Path(file) for file in files],
+            as_path(source, "source"),
+            annotations=[as_path(file, "annotations") for file in files],
             image_root=_path(image_root),
             annotating=annotating,
             embedding=embedding,
@@ -397,7 +397,7 @@ class Dataset:
 
 
 def _path(given: Source | None) -> Path | None:
-    return None if given is None else Path(given)
+    return None if given is None else as_path(given, "the path")
 
 
 def _refuse_inside_a_loop(root: Path) -> None:

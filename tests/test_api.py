@@ -125,11 +125,12 @@ def test_labels_of_any_type_work_and_come_back_as_they_were(kind: str) -> None:
         torch.tensor(EMBEDDINGS, requires_grad=True),
         torch.tensor(EMBEDDINGS, dtype=torch.bfloat16),
         [torch.tensor(row) for row in EMBEDDINGS],
+        pd.Series(list(EMBEDDINGS)),
         EMBEDDINGS * 1e200,
         EMBEDDINGS * 1e-200,
         np.asfortranarray(EMBEDDINGS),
     ],
-    ids=["list", "half", "pandas", "tensor", "graph", "bfloat16", "tensors", "huge", "tiny", "fortran"],
+    ids=["list", "half", "pandas", "tensor", "graph", "bfloat16", "tensors", "column", "huge", "tiny", "fortran"],
 )
 def test_embeddings_of_any_type_and_scale_work(embeddings: Any) -> None:
     found = curate.find_label_errors(embeddings, LABELS)
@@ -241,6 +242,8 @@ def test_votes_weigh_beside_the_pixels() -> None:
         ({"ids": [None] * N}, "row 0 is empty"),
         ({"ids": ["a"]}, "1 ids for 90 samples"),
         ({"cut": 2}, "cut is 2"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": "x"}, "seed is 'x'"),
         ({"pred_probs": PROBS[:-1]}, "89 rows of pred_probs for 90 samples"),
         ({"pred_probs": PROBS * 2}, "row 0 of pred_probs"),
         ({"pred_probs": PROBS * 0.5}, "sums to 0.5"),
@@ -358,6 +361,7 @@ def test_models_are_compared_by_labels_or_by_probabilities() -> None:
         ({"groups": [1]}, "1 groups for 90 samples"),
         ({"b": PROBS * 3}, "pred_probs"),
         ({"bootstraps": 0}, "from 1"),
+        ({"seed": 1.5}, "seed is 1.5"),
     ],
 )
 def test_models_that_can_not_be_compared_are_a_clear_error(arguments: dict[str, Any], words: str) -> None:
@@ -378,6 +382,7 @@ def test_images_are_embedded_once_and_lend_themselves_to_all_that_follows(tmp_pa
     assert twins.groups.tolist() == [0, 1, 2, 3, 4, 0, 5]
     assert twins.flagged[["sample_id_a", "sample_id_b"]].to_numpy().tolist() == [[str(files[0]), str(files[5])]]
     assert len(twins.leaks) == 1 and curate.find_duplicates(found).leaks.empty
+    assert len(curate.find_outliers(found)) == 6
     quality = curate.find_quality_issues(found)
     assert quality["is_unreadable_issue"].tolist() == [False] * 6 + [True]
     pd.testing.assert_frame_equal(quality, curate.find_quality_issues([*files, tmp_path / "broken.png"]))
@@ -403,6 +408,7 @@ def test_a_folder_brings_its_labels_and_splits(tmp_path: Path) -> None:
         ("nowhere.png", r"\['nowhere.png'\]"),
         ([3], "paths hold 3"),
         (["a.png", "./a.png"], "is there twice"),
+        (pd.DataFrame({"path": ["a.png"]}), "one column of it"),
     ],
 )
 def test_bad_paths_are_a_clear_error(function: Any, paths: Any, words: str) -> None:

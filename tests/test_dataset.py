@@ -148,6 +148,9 @@ def test_opening_makes_nothing_and_ingest_makes_the_workspace(digits_folder: Pat
     for use in (ds.issues, ds.status, ds.apply, ds.find, lambda: ds.samples):
         with pytest.raises(WorkspaceError, match="no workspace at"):
             use()
+    for refused_path in (lambda: curate.open(None), lambda: ds.ingest(3), lambda: ds.ingest("x", annotations=[3])):
+        with pytest.raises(InputError, match="expected: a path"):
+            refused_path()
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "mine.jpg").touch()
     with pytest.raises(WorkspaceError, match="holds files and is not a workspace"):
