@@ -285,6 +285,8 @@ def _class_of(value: Any, name: str) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str):
+        if "\0" in value:  # NumPy drops it at a text's end, and two classes would be one
+            raise InputError(f"{name} hold {_short(value)}", "text without NUL characters")
         return value or None
     if not isinstance(value, int):
         raise InputError(f"{name} hold {_short(value)}, a {type(value).__name__}", _CLASSES)

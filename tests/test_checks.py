@@ -100,7 +100,7 @@ def test_labels_are_named_and_given_back() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [[1, "1"], [True, "True"], [pd.Timestamp(0)], [object()], [1.5], [np.inf], [(1, 2), 3]]
+    "values", [[1, "1"], [True, "True"], [pd.Timestamp(0)], [object()], ["a\0", "a"], [1.5], [np.inf], [(1, 2), 3]]
 )
 def test_labels_that_name_no_class_are_refused(values: list[Any]) -> None:
     with pytest.raises(InputError, match="labels"):
