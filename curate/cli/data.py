@@ -163,7 +163,9 @@ def status(root: Path, as_json: bool) -> None:
 @with_workspace
 @with_json
 def issues(issue: str | None, limit: int, everything: bool, out: Path | None, root: Path, as_json: bool) -> None:
-    """List what was found, or export it: with --issue its samples, without a row per sample with all issues.
+    """List what was found, or export it.
+
+    Without --issue it counts what is flagged; --out then writes a row per sample with every issue's flag and score.
 
     \b
     curate issues -w ws
