@@ -31,6 +31,10 @@ class WrongUsage(CurateError):
     exit_code = 2
 
 
+class InputError(CurateError, ValueError):
+    """An array, table or path given to the Python API can't be what it is given as."""
+
+
 class SourceError(CurateError):
     """The image folder or the manifest can't be read as a labelled data set."""
 

@@ -60,7 +60,7 @@ class Workspace:
         """Open the workspace at `root`, making it where there is none."""
         root = Path(root)
         if not (root / "workspace.json").is_file():
-            _refuse_to_mix(root)
+            cls.refuse_to_mix(root)
             try:
                 root.mkdir(parents=True, exist_ok=True)
                 write_atomically(root / "workspace.json", json.dumps({"format": FORMAT}).encode())
@@ -71,6 +71,14 @@ class Workspace:
                     "choose another with -w",
                 ) from error
         return cls(root)
+
+    @staticmethod
+    def refuse_to_mix(root: Path) -> None:
+        """A new workspace goes into a new or empty folder, so that it never mixes with the user's files."""
+        if root.is_dir() and any(root.iterdir()):
+            raise WorkspaceError(
+                f"{root} holds files and is not a workspace", "a new or empty folder", "choose another with -w"
+            )
 
     # ---- paths -------------------------------------------------------------------------------
 
@@ -248,11 +256,3 @@ def _is_running(pid: str) -> bool:
 
 def _sidecar_path(file: Path) -> Path:
     return file.with_name(file.name + ".json")
-
-
-def _refuse_to_mix(root: Path) -> None:
-    """A new workspace goes into a new or empty folder, so that it never mixes with the user's files."""
-    if root.is_dir() and any(root.iterdir()):
-        raise WorkspaceError(
-            f"{root} holds files and is not a workspace", "a new or empty folder", "choose another with -w"
-        )

@@ -2,15 +2,14 @@
 
 import pandas as pd
 
-from curate.ingest.annotators import agreement, majority
+import curate
 
-said = {"ann": "cat dog cat cat dog dog", "bob": "cat dog dog cat dog cat", "cem": "cat dog cat cat cat dog"}
-annotations = pd.DataFrame(
-    [
-        {"sample_id": f"{number}.jpg", "annotator": who, "label": label}
-        for who, labels in said.items()
-        for number, label in enumerate(labels.split())
-    ]
+votes = pd.DataFrame(  # a row for each sample, a column for each person
+    {
+        "ann": ["cat", "dog", "cat", "cat", "dog", "dog"],
+        "bob": ["cat", "dog", "dog", "cat", "dog", "cat"],
+        "cem": ["cat", "dog", "cat", "cat", "cat", "dog"],
+    }
 )
-print(agreement(annotations).to_text())
-print(majority(annotations)[["sample_id", "label", "agreement", "is_conflict"]].to_string(index=False))
+print(curate.agreement(votes).to_text())
+print(curate.consensus(votes)[["sample_id", "label", "agreement", "is_conflict"]].to_string(index=False))

@@ -11,9 +11,9 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
+import curate
 from curate.issues.table import cover_all
 from curate.schema import validate_issues
-from curate.workspace import Workspace
 
 
 def find_misnamed(samples: pd.DataFrame) -> pd.DataFrame:
@@ -26,6 +26,6 @@ def find_misnamed(samples: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-samples = Workspace(sys.argv[1]).read("samples")
+samples = curate.open(sys.argv[1]).samples
 table = cover_all(validate_issues(["misnamed"], find_misnamed(samples)), samples["sample_id"])
 print(f"{table['is_misnamed_issue'].sum()} of {len(table)} are misnamed")

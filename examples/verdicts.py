@@ -2,17 +2,13 @@
 
 import sys
 
-import pandas as pd
+import curate
 
-from curate.decisions.ledger import Ledger
-from curate.workspace import Workspace
+ds = curate.open(sys.argv[1])
+verdicts = ds.issues("label").head(1)[["sample_id", "suggested_label"]].rename(columns={"suggested_label": "label"})
+verdicts = verdicts.assign(issue="label", action="relabel", reason="looked at it")
 
-workspace = Workspace(sys.argv[1])
-sample = workspace.read("samples").iloc[0]
-verdict = {"sample_id": sample["sample_id"], "sha256": sample["sha256"], "issue": "label", "action": "keep"}
-
-with Ledger(workspace.ledger) as ledger:
-    [number] = ledger.add(pd.DataFrame([{**verdict, "reviewer": "me", "reason": "looked at it"}]))  # durable from here
-    print(ledger.current()[["decision_id", "sample_id", "action", "reviewer"]].to_string(index=False))
-    ledger.undo([number], reviewer="me")  # a new row: nothing is ever deleted
-    print(f"{len(ledger.current())} decisions in force")
+made = ds.decide(verdicts, reviewer="me")  # durable from here
+print(made.to_text())
+taken_back = ds.undo(ids=made.recorded, reviewer="me")  # a new row: nothing is ever deleted
+print(f"{len(taken_back)} decision taken back")

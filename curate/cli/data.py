@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from curate.cli.group import main
-from curate.cli.options import embed_options, find_options, split_options, with_json, with_workspace
+from curate.cli.options import embed_options, find_options, own_options, split_options, with_json, with_workspace
 from curate.cli.output import as_table, open_workspace, print_json, progress_bar
 from curate.config import AnnotationOptions, EmbedOptions, FindOptions, SplitOptions
 
@@ -34,6 +35,7 @@ from curate.config import AnnotationOptions, EmbedOptions, FindOptions, SplitOpt
 @embed_options
 @split_options
 @find_options
+@own_options
 @with_workspace
 @with_json
 def ingest(
@@ -44,6 +46,7 @@ def ingest(
     embedding: EmbedOptions,
     splitting: SplitOptions | None,
     finding: FindOptions,
+    own: Any,
     root: Path,
     as_json: bool,
 ) -> None:
@@ -69,6 +72,7 @@ def ingest(
         embedding=embedding,
         splitting=splitting,
         finding=finding,
+        own=own,
         progress=progress_bar(),
     )
     if as_json:
@@ -96,19 +100,37 @@ def embed(embedding: EmbedOptions, root: Path) -> None:
 @main.command()
 @split_options
 @find_options
+@own_options
+@click.option(
+    "--forget",
+    type=click.Choice(["embeddings", "pred-probs"]),
+    multiple=True,
+    help="Use curate's own again in place of those that you gave; may repeat.",
+)
 @with_workspace
 @with_json
-def find(splitting: SplitOptions | None, finding: FindOptions, root: Path, as_json: bool) -> None:
+def find(
+    splitting: SplitOptions | None,
+    finding: FindOptions,
+    own: Any,
+    forget: tuple[str, ...],
+    root: Path,
+    as_json: bool,
+) -> None:
     """Run every finder over the last scan. `ingest` does this too.
 
     \b
     curate find -w ws                        # after curate embed with another model
     curate find -w ws --finetune             # networks are trained to judge the labels; slow on a CPU
     curate find -w ws --predictions trainer  # after curate retrain --preset full: what its networks say
+    curate find -w ws --embeddings mine.npy --ids ids.txt
     """
     from curate.verbs.find import find as run
 
-    summary = run(open_workspace(root), options=finding, splitting=splitting, progress=progress_bar())
+    kinds = [kind.replace("-", "_") for kind in forget]
+    summary = run(
+        open_workspace(root), options=finding, splitting=splitting, own=own, forget=kinds, progress=progress_bar()
+    )
     if as_json:
         print_json(summary.to_dict())
     else:
@@ -134,30 +156,33 @@ def status(root: Path, as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--issue", help="Only this issue; default: a count of each.")
+@click.option("--issue", help="Only this issue; default: a count of each, and with --out a row per sample.")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--all", "everything", is_flag=True, help="Every scored sample, not only the flagged.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the whole list as CSV or Parquet.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write all rows as CSV or Parquet.")
 @with_workspace
 @with_json
 def issues(issue: str | None, limit: int, everything: bool, out: Path | None, root: Path, as_json: bool) -> None:
     """List what was found, or export it.
 
+    Without --issue it counts what is flagged; --out then writes a row per sample with every issue's flag and score.
+
     \b
     curate issues -w ws
     curate issues --issue label --limit 50 -w ws
     curate issues --issue leak --out leaks.csv -w ws
+    curate issues --out issues.parquet -w ws
     """
-    from curate.verbs.issues import count_issues, list_issue
+    from curate.verbs.issues import count_issues, export, list_issue, sample_issues
 
     workspace = open_workspace(root)
-    rows = list_issue(workspace, issue, everything=everything) if issue else count_issues(workspace)
     if out:
-        from curate.verbs.issues import export
-
+        rows = list_issue(workspace, issue, everything=everything) if issue else sample_issues(workspace)
         export(rows, out)
         click.echo(f"{len(rows):,} rows written to {out}")
-    elif as_json:
+        return
+    rows = list_issue(workspace, issue, everything=everything) if issue else count_issues(workspace)
+    if as_json:
         print_json(rows.to_dict("records"))
     else:
         click.echo(as_table(rows.head(limit).to_dict("records")))

@@ -125,6 +125,38 @@ find_options = gathered(
 )
 
 
+def _own(
+    embeddings: Path | None, pred_probs: Path | None, ids: Path | None, classes: Path | None
+) -> Any:  # curate.verbs.own.Own, whose import takes a while
+    from curate.verbs.own import as_own
+
+    return as_own(embeddings, pred_probs, ids, classes)
+
+
+own_options = gathered(
+    "own",
+    _own,
+    click.option(
+        "--embeddings",
+        type=click.Path(path_type=Path),
+        help="Embeddings of your own, used from now on in place of curate's: .npy with --ids, or CSV or Parquet "
+        "with a column sample_id.",
+    ),
+    click.option(
+        "--pred-probs",
+        type=click.Path(path_type=Path),
+        help="Out-of-sample class probabilities of your own model, used from now on to judge the labels: CSV or "
+        "Parquet with sample_id and a column per class, or .npy with --ids.",
+    ),
+    click.option("--ids", type=click.Path(path_type=Path), help="sample_id or path of each row of a .npy, one a line."),
+    click.option(
+        "--classes",
+        type=click.Path(path_type=Path),
+        help="Class of each column of a .npy, one a line; default: the labels, sorted.",
+    ),
+)
+
+
 policy_options = gathered(
     "policy",
     PolicyOptions,

@@ -84,6 +84,14 @@ class Difference:
         """better, worse, or "no difference shown"."""
         return verdict(self.accuracy_interval, self.test.p_value)
 
+    def to_text(self) -> str:
+        """The difference of accuracy with its interval and test, in a line."""
+        low, high = self.accuracy_interval
+        return (
+            f"{100 * self.accuracy:+.1f} points of accuracy, {self.level:.0%} interval "
+            f"{100 * low:+.1f} to {100 * high:+.1f}, {self.test.name} p = {self.test.p_value:.2g}"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, for JSON."""
         return {

@@ -63,7 +63,7 @@ class Comparison:
     def to_text(self) -> str:
         """A few lines for the terminal."""
         lines = [self._arm_line(name) for name in ARMS]
-        lines += [_difference_line(name, found) for name, found in self.differences.items()]
+        lines += [f"{name}: {found.to_text()}" for name, found in self.differences.items()]
         return "\n".join([*lines, f"verdict: {self.verdict}", *self.notes])
 
     def _arm_line(self, name: str) -> str:
@@ -72,11 +72,3 @@ class Comparison:
             f"{name:<8} accuracy {scores.accuracy:6.1%}   macro F1 {scores.macro_f1:6.1%}"
             f"   ({self.arms[name]['n_train']:,} training images)"
         )
-
-
-def _difference_line(name: str, found: Difference) -> str:
-    low, high = found.accuracy_interval
-    return (
-        f"{name}: {100 * found.accuracy:+.1f} points of accuracy, {found.level:.0%} interval "
-        f"{100 * low:+.1f} to {100 * high:+.1f}, {found.test.name} p = {found.test.p_value:.2g}"
-    )

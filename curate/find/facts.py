@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate.artifacts import ACTIVE, EMBEDDER
+from curate.artifacts import ACTIVE, EMBEDDED, EMBEDDER
 from curate.errors import SchemaError
 
 RESTS_ON = {  # the files that each fact comes from, beside `scan`
     "scan": [],
     "samples": ["samples"],
-    "embeddings": [EMBEDDER],
+    "embeddings": EMBEDDED,
     "thumbs": [EMBEDDER],
-    "neighbors": [EMBEDDER],  # and the file of the neighbours themselves, whose name tells the embedder
+    "neighbors": EMBEDDED,  # and the file of the neighbours themselves, whose name tells the embedder
     "pairs": ["near_duplicate_pairs"],
     "groups": ["near_duplicate_pairs", "samples"],
     "prediction": [ACTIVE],

@@ -55,7 +55,7 @@ def decide_from_file(
     decisions, problems = read_decisions(
         file,
         workspace.read("samples"),
-        reviewer=_name(reviewer),
+        reviewer=reviewer_name(reviewer),
         issues=known,
         allow_new_classes=new_classes,
     )
@@ -77,7 +77,7 @@ def decide_by_threshold(
     from curate.schema import empty
 
     samples, pairs, issues = workspace.read("samples"), workspace.read("near_duplicate_pairs"), found_issues(workspace)
-    name = _name(reviewer)
+    name = reviewer_name(reviewer)
 
     def decide(current: pd.DataFrame) -> pd.DataFrame:
         in_force = follow_moves(current, samples, pairs).decisions
@@ -93,7 +93,7 @@ def undo(
 ) -> list[int]:
     """Take decisions back, by number or the last entries. Returns the numbers taken back."""
     with Ledger(workspace.ledger) as ledger:
-        return ledger.undo(ids or None, last=last, reviewer=_name(reviewer))
+        return ledger.undo(ids or None, last=last, reviewer=reviewer_name(reviewer))
 
 
 def _with_reason(decisions: pd.DataFrame, reason: str) -> pd.DataFrame:
@@ -101,7 +101,7 @@ def _with_reason(decisions: pd.DataFrame, reason: str) -> pd.DataFrame:
     return decisions.assign(reason=decisions["reason"].fillna(reason)) if reason and len(decisions) else decisions
 
 
-def _name(reviewer: str) -> str:
+def reviewer_name(reviewer: str) -> str:
     """The reviewer's name, or who is logged in."""
     try:
         return reviewer or getpass.getuser()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from curate.find.facts import RESTS_ON, Facts, Finder, needs
 from curate.machine.allocator import give_back
 from curate.progress import Progress, silent
 from curate.schema import TABLES, conform
+from curate.verbs.own import Own, forget_own, keep_own, own_kinds
 from curate.verbs.prepare import STEPS, Preparation, neighbors_of, open_facts, splitting_so_far
 from curate.workspace import Workspace
 
@@ -29,6 +30,7 @@ class FindSummary:
     n_samples: int
     split_proof: str
     not_run: dict[str, str] = field(default_factory=dict)  # finder → why these samples give it nothing to go by
+    own: list[str] = field(default_factory=list)  # what the user gave in place of ours: embeddings, pred_probs
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -39,6 +41,7 @@ class FindSummary:
         nothing = [issue.replace("_", " ") for issue, n in self.flagged.items() if not n]
         lines += [f"  none: {', '.join(nothing)}"] if nothing else []
         lines += [f"  not run: {name} ({why})" for name, why in self.not_run.items()]
+        lines += [f"  by your own {' and '.join(self.own)}, until curate find --forget"] if self.own else []
         return "\n".join([self.split_proof, "", f"Flagged among {self.n_samples:,} samples:", *lines])
 
 
@@ -47,12 +50,23 @@ def find(
     *,
     options: FindOptions | None = None,
     splitting: SplitOptions | None = None,
+    own: Own | None = None,
+    forget: Collection[str] = (),
     progress: Progress = silent,
 ) -> FindSummary:
     """Bring neighbours, duplicates, predictions, consensus and splits up to date, then run every finder.
 
     Only what is missing or stale is computed. Writes `samples`, the issues, and what they rest on. Without
     `splitting`, splits are made as they were before; other options than then divide all samples anew.
+
+    Parameters
+    ----------
+    own : embeddings or probabilities of the user's own, which are kept and used by every later `find`
+    forget : of `curate.verbs.own.KINDS`, what was given earlier and is to be used no more
+
+    Raises
+    ------
+    InputError : what was given does not cover the samples or classes there are
     """
     from curate.find import all_finders
 
@@ -60,6 +74,8 @@ def find(
     finders = all_finders()
     plan = Preparation(workspace, options, splitting, progress)
     with workspace.writing(), progress("find", len(STEPS) + len(finders), "steps") as advance:
+        forget_own(workspace, forget)
+        keep_own(workspace, own or Own())
         facts = open_facts(workspace)
         for step in STEPS:
             facts = step(plan, facts)
@@ -76,7 +92,7 @@ def find(
             give_back()
             advance(1)
         keep_class_report(workspace, facts)
-    return FindSummary(flagged, len(facts.scan), workspace.read(SPLIT_PROOF)["text"], not_run)
+    return FindSummary(flagged, len(facts.scan), workspace.read(SPLIT_PROOF)["text"], not_run, own_kinds(workspace))
 
 
 def reason_against(facts: Facts, finder: Finder) -> str:

@@ -19,6 +19,7 @@ from curate.files import digest_of
 from curate.progress import Progress, silent
 from curate.verbs.embed import embed
 from curate.verbs.find import FindSummary, find
+from curate.verbs.own import Own
 from curate.workspace import Workspace
 
 
@@ -60,9 +61,12 @@ def ingest(
     embedding: EmbedOptions | None = None,
     splitting: SplitOptions | None = None,
     finding: FindOptions | None = None,
+    own: Own | None = None,
     progress: Progress = silent,
 ) -> IngestSummary:
     """Read labels, look at every file once, run every finder. Safe to kill and to run again.
+
+    `own` are embeddings or probabilities of the user's own, as for `find`.
 
     Raises
     ------
@@ -82,7 +86,7 @@ def ingest(
                 "images that can be opened",
                 "see tables/scan.parquet",
             )
-        found = find(workspace, options=finding, splitting=splitting, progress=progress)
+        found = find(workspace, options=finding, splitting=splitting, own=own, progress=progress)
         agreement, arbitration = report_conflicts(workspace, annotating)
     return IngestSummary(
         layout=layout,

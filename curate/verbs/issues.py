@@ -49,6 +49,17 @@ def count_issues(workspace: Workspace) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values(["flagged", "issue"], ascending=[False, True], ignore_index=True)
 
 
+def sample_issues(workspace: Workspace) -> pd.DataFrame:
+    """One row per sample: `sample_id`, and of each issue `is_<issue>_issue` and `<issue>_score` (cleanlab's form)."""
+    from curate.issues.table import issue_names
+
+    found = workspace.read("samples")[["sample_id"]]
+    for table in found_issues(workspace).values():
+        columns = [name for issue in issue_names(table) for name in (f"is_{issue}_issue", f"{issue}_score")]
+        found = found.merge(table[["sample_id", *columns]], on="sample_id", how="left", validate="one_to_one")
+    return found
+
+
 def list_issue(workspace: Workspace, issue: str, *, everything: bool = False) -> pd.DataFrame:
     """The flagged samples of one issue (or all that were scored), worst first, with the evidence."""
     from curate.issues.table import issue_names

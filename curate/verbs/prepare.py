@@ -19,9 +19,11 @@ from curate.artifacts import (
     ACTIVE,
     ANNOTATORS,
     BY_PROBE,
+    EMBEDDED,
     EMBEDDER,
     FINETUNED,
     LABELLED,
+    OWN_PRED_PROBS,
     SPLIT_PROOF,
     SPLIT_TABLE,
     TRAINER,
@@ -32,6 +34,7 @@ from curate.find.facts import Facts
 from curate.ingest.annotators import given_labels
 from curate.progress import Progress, silent
 from curate.schema import conform, empty
+from curate.verbs.own import is_given, own_embeddings, own_prediction, refuse_other_judges
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -63,7 +66,9 @@ def open_facts(workspace: Workspace) -> Facts:
     embedded = load(workspace.path(store_of(workspace)), scan)
     sources = workspace.read("sources").merge(scan, on="sample_id", validate="one_to_one")
     readable = sources.set_index("sample_id").loc[embedded.sample_ids].reset_index()
-    return Facts(scan=scan, samples=readable, embeddings=embedded.embeddings, thumbs=embedded.thumbs)
+    own = own_embeddings(workspace, embedded.sample_ids) if is_given(workspace, "embeddings") else None
+    embeddings = embedded.embeddings if own is None else own
+    return Facts(scan=scan, samples=readable, embeddings=embeddings, thumbs=embedded.thumbs)
 
 
 def store_of(workspace: Workspace) -> str:
@@ -72,7 +77,9 @@ def store_of(workspace: Workspace) -> str:
 
 
 def neighbors_of(workspace: Workspace) -> str:
-    """The file of the neighbours of the last scan's embeddings."""
+    """The file of the neighbours by the last scan's embeddings, or by the user's own."""
+    if is_given(workspace, "embeddings"):
+        return "neighbors/own.npz"
     return store_of(workspace).replace("embeddings/", "neighbors/") + ".npz"
 
 
@@ -88,7 +95,7 @@ def with_neighbors(plan: Preparation, facts: Facts) -> Facts:
         found = nearest(facts.embeddings, k)
         return {"D": found.D, "I": found.I, "method": np.array(found.method), "recall": np.array(found.recall)}
 
-    file, inputs = neighbors_of(plan.workspace), ["scan", EMBEDDER]
+    file, inputs = neighbors_of(plan.workspace), ["scan", *EMBEDDED]
     arrays = plan.workspace.derive(file, make, inputs=inputs, parameters={"k": k})
     found = Neighbors(arrays["D"], arrays["I"], str(arrays["method"]), float(arrays["recall"]))
     return replace(facts, neighbors=found)
@@ -104,7 +111,7 @@ def with_pairs(plan: Preparation, facts: Facts) -> Facts:
     pairs = plan.workspace.derive(
         "neighbors/pairs.parquet",
         lambda: duplicate_pairs(facts.samples, facts.embeddings, facts.neighbors, facts.thumbs),
-        inputs=["scan", EMBEDDER],
+        inputs=["scan", *EMBEDDED],
         parameters={"k": plan.options.neighbors, "splits": digest},
     )
     groups = join_groups(linked_groups(facts.samples, pairs), facts.samples["group"])
@@ -126,7 +133,13 @@ def with_prediction(plan: Preparation, facts: Facts) -> Facts:
     def by_both() -> Prediction:
         return with_network(plan.workspace.read(network), probe, facts.samples, said=said) if network else probe
 
+    def by_the_user() -> Prediction:
+        return own_prediction(plan.workspace, facts.samples, said)
+
     try:
+        if is_given(plan.workspace, "pred_probs"):
+            refuse_other_judges(plan.options)
+            return replace(facts, prediction=_derived(plan, ACTIVE, by_the_user, [*LABELLED, OWN_PRED_PROBS]))
         network = PREDICTIONS[plan.options.predictions](plan, facts, said)
         probe = _derived(plan, BY_PROBE, by_probe, LABELLED)
         active = _derived(plan, ACTIVE, by_both, [BY_PROBE, *([network] if network else [])])

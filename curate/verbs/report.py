@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from curate import __version__
-from curate.artifacts import AGREEMENT, ANNOTATORS, CLASS_REPORT, EMBEDDER, SPLIT_PROOF
+from curate.artifacts import AGREEMENT, ANNOTATORS, CLASS_REPORT, EMBEDDED, SPLIT_PROOF
 from curate.files import write_atomically
 from curate.verbs.apply import diff, version_facts
 from curate.verbs.decide import decisions_in_force, digest_of_decisions
@@ -103,7 +103,7 @@ def map_of(workspace: Workspace, issues: Mapping[str, pd.DataFrame]) -> Any:
 
 def kept_map(workspace: Workspace, issues: Mapping[str, pd.DataFrame]) -> Any:
     """The embedding map where it has been made and is not stale, else None."""
-    return _read_map(workspace.read(MAP)) if workspace.is_fresh(MAP, {}, ["scan", EMBEDDER, *issues]) else None
+    return _read_map(workspace.read(MAP)) if workspace.is_fresh(MAP, {}, ["scan", *EMBEDDED, *issues]) else None
 
 
 def _read_map(kept: Mapping[str, np.ndarray]) -> Any:
@@ -133,7 +133,7 @@ def _lay_out(workspace: Workspace, issues: Mapping[str, pd.DataFrame]) -> Any:
         points = {name: made.points[name].to_numpy(dtype=kind) for name, kind in POINTS.items()}
         return {**points, "of": np.array(made.of), "atlas": np.frombuffer(made.atlas or b"", dtype=np.uint8)}
 
-    return _read_map(workspace.derive(MAP, make, inputs=["scan", EMBEDDER, *issues]))
+    return _read_map(workspace.derive(MAP, make, inputs=["scan", *EMBEDDED, *issues]))
 
 
 def _reviewers(workspace: Workspace) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from curate.artifacts import APPLIED
 from curate.errors import CurateError
 from curate.files import code_version, digest_of
 from curate.verbs.decide import decisions_in_force, digest_of_decisions
+from curate.verbs.own import KINDS, own_kinds
 from curate.verbs.report import PAGE, work_so_far
 from curate.verbs.retrain import finished_runs, versions_of
 from curate.workspace import Workspace
@@ -35,7 +36,8 @@ def status(workspace: Workspace) -> list[Row]:
     applied, retrained = _apply_row(workspace), _retrain_row(workspace)
     if applied["state"] == STALE:
         retrained = _stale(retrained, "rests on apply")
-    return [ingested, embedded, *found, _decisions_row(workspace), applied, retrained, _report_row(workspace)]
+    own = [_own_row(workspace, kind) for kind in own_kinds(workspace)]
+    return [ingested, embedded, *own, *found, _decisions_row(workspace), applied, retrained, _report_row(workspace)]
 
 
 def _row(workspace: Workspace, stage: str, name: str) -> Row:
@@ -106,6 +108,14 @@ def _differs(path: str, size: float, modified: float) -> bool:
         return not pd.isna(size)
     # the table holds float64, which can't tell nanoseconds apart
     return (float(seen.st_size), float(seen.st_mtime_ns)) != (size, modified)
+
+
+def _own_row(workspace: Workspace, kind: str) -> Row:
+    """What the user gave in place of curate's own, and where from."""
+    made = workspace.sidecar(KINDS[kind])
+    assert made
+    detail = f"{made['counts']['rows']:,} rows from {made['parameters']['given']}, until curate find --forget"
+    return {"stage": f"own {kind}", "state": DONE, "made": made["made"], "detail": detail}
 
 
 def _decisions_row(workspace: Workspace) -> Row:

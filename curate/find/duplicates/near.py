@@ -86,7 +86,7 @@ def duplicate_groups(samples: pd.DataFrame, pairs: pd.DataFrame, *, threshold: f
     return np.asarray(pd.factorize(names)[0], dtype=np.int64)
 
 
-def linked_groups(samples: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
+def linked_groups(samples: pd.DataFrame, pairs: pd.DataFrame, *, threshold: float = NEAR) -> np.ndarray:
     """Number what splits and folds may not part, (N,) int: samples that flagged pairs join, directly or through others.
 
     Where all pictures are alike, chains of pairs would join them all and leave nothing to divide. So near pairs are
@@ -97,8 +97,9 @@ def linked_groups(samples: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
     ----------
     samples : sample_id, (N,) rows
     pairs : table PAIRS of these samples; the result does not depend on the order of either
+    threshold : agreement from which a near pair is flagged
     """
-    links = flagged(pairs).assign(is_near=lambda table: table["kind"].eq("near"))
+    links = flagged(pairs, threshold).assign(is_near=lambda table: table["kind"].eq("near"))
     links = links.sort_values(
         ["is_near", "agreement", "sample_id_a", "sample_id_b"], ascending=[True, False, True, True]
     )

@@ -9,7 +9,7 @@ smoothers; Allen 1974, Cook 1977), so no fold is trained. Scores become probabil
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -122,6 +122,32 @@ def with_network(
     scores = as_scores(pooled / pooled.sum(axis=1, keepdims=True))
     y = class_codes(samples["label"], classes)
     return _judged(probed.classes, scores, y, said_once(y) if said is None else _numbers(said, probed.classes))
+
+
+def with_pred_probs(
+    pred_probs: np.ndarray, classes: Sequence[str], labels: pd.Series, *, said: pd.DataFrame | None = None
+) -> Prediction:
+    """A model's own predictions in the place of the probe's, brought to calibration as the probe's scores are.
+
+    Parameters
+    ----------
+    pred_probs : (N, C), rows sum to 1; of a model that saw neither the sample's label nor its duplicates'
+    classes : (C,) the class of each column
+    labels : (N,) class names, null where there is none
+    said : as for `predict`
+
+    Raises
+    ------
+    NotEnoughData : fewer than two columns, or no label
+    """
+    order = np.argsort(np.asarray(classes, dtype=str), kind="stable")
+    names = np.asarray(classes, dtype=str)[order]
+    y = class_codes(labels, names)
+    if len(names) < 2 or not (y >= 0).any():
+        found = "no labels" if len(names) > 1 else f"predictions of the class '{names[0]}' alone"
+        raise NotEnoughData(found, "labels, and predictions of two classes or more", "label some images")
+    scores = as_scores(pred_probs[:, order])
+    return _judged(names, scores, y, said_once(y) if said is None else _numbers(said, names))
 
 
 def class_codes(labels: pd.Series, classes: Iterable[str]) -> np.ndarray:
