@@ -21,6 +21,12 @@ from curate.progress import Progress, silent
 from curate.train.pixels import require_files
 from curate.train.presets import PRESETS, n_folds
 
+NO_CONTROL = {  # whether images were dropped → why there is no control
+    False: "Nothing was dropped, so the control (random removal) equals before.",
+    True: "So many images were dropped that a control (random removal) would have nothing to learn from: it stands for "
+    "before.",
+}
+
 
 def retrain(
     before: pd.DataFrame,
@@ -76,9 +82,10 @@ def retrain(
 
 
 def _arm_jobs(study: Study, run_folder: Path, options: TrainOptions) -> Iterator[Job]:
-    """The control is left out where nothing was dropped: it would be `before` once more."""
+    """The control is left out where nothing was dropped, as it would be `before`, and where too little is left."""
     for seed in range(options.seed, options.seed + options.seeds):
         control = [study.control(seed)] if study.changes["dropped"] else []
+        control = [arm for arm in control if arm.train["label"].nunique() > 1]
         for arm in [study.before, study.after, *control]:
             yield Job(arm, study.test, seed, run_folder / "arms" / f"{arm.name}-{seed}")
 
@@ -99,7 +106,7 @@ def _judge(
     notes = list(study.notes)
     if not by_arm["control"]:
         by_arm["control"] = by_arm["before"]
-        notes.append("Nothing was dropped, so the control (random removal) equals before.")
+        notes.append(NO_CONTROL[bool(study.changes["dropped"])])
     classes, labels = workshop.classes, study.test["label"].to_numpy()
     probabilities = {name: np.mean([o.probabilities for _, o in by_arm[name]], axis=0) for name in ARMS}
     predicted = {name: np.array(classes)[probabilities[name].argmax(1)] for name in ARMS}
