@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 
 from curate.errors import DecodeError
-from curate.images.decode import Decoded, decode
+from curate.images.decode import Decoded, OpenImage, open_image
 from curate.images.measure import WORK_SIDE, measure
 from curate.images.resize import resized
+from curate.machine.memory import MemoryBudget, total_memory
 
 MAX_BYTES = 1 << 31  # a larger file is no picture, and is not read into memory
+LARGE = 1 << 26  # bytes that decoding an image may take; of larger ones only so many are decoded at once
+DECODING = MemoryBudget(min(total_memory() // 4, 1 << 32))  # for all large images that are decoded at once
 TOGETHER = 1 << 22  # bytes of decoded pixels that are measured together
 THUMB = 32  # pixels, square: enough to tell whether two pictures are the same shot
 
@@ -74,7 +77,14 @@ def look_from_outside(sample_id: str, path: str) -> File | Row:
     return File(sample_id, path, seen.st_size, seen.st_mtime_ns)
 
 
-def look_at(files: Iterable[File], *, image_size: int, max_pixels: int, known: Container[str] = ()) -> list[Look]:
+def look_at(
+    files: Iterable[File],
+    *,
+    image_size: int,
+    max_pixels: int,
+    known: Container[str] = (),
+    budget: MemoryBudget = DECODING,
+) -> list[Look]:
     """Open each file, once. What goes wrong with one becomes its row's status and error.
 
     Several small pictures are decoded, then measured: the code of either stays in the processor's cache, which
@@ -85,20 +95,43 @@ def look_at(files: Iterable[File], *, image_size: int, max_pixels: int, known: C
     image_size : side of the pixels to be embedded; a smaller picture is kept as it is, for `squared`
     max_pixels : larger images are refused
     known : SHA-256 of contents that need not be decoded
+    budget : of memory, that images share which take more than `LARGE`; one that takes more than all is too large
     """
     looks, decoded, held = list[Look](), list[tuple[Row, Decoded | None]](), 0
     for file in files:
-        row, image = _decoded(file, max(image_size, WORK_SIDE), max_pixels, known)
-        decoded.append((row, image))
-        held += image.rgb.nbytes if image else 0
-        if held >= TOGETHER:
+        row, opened = _opened(file, max(image_size, WORK_SIDE), max_pixels, known)
+        is_large = opened is not None and opened.needs > LARGE
+        if is_large or held >= TOGETHER:
             looks += [_measured(*each, image_size) for each in decoded]
             decoded, held = [], 0
+        if opened is not None and is_large:
+            looks.append(_large(row, opened, image_size, budget))
+            continue
+        decoded.append(_decoded(row, opened))
+        held += opened.needs if opened else 0
     return looks + [_measured(*each, image_size) for each in decoded]
 
 
-def _decoded(file: File, target: int, max_pixels: int, known: Container[str]) -> tuple[Row, Decoded | None]:
-    """The row so far, and the picture, unless it is known or broken."""
+def _large(row: Row, opened: OpenImage, image_size: int, budget: MemoryBudget) -> Look:
+    """Decode and measure an image while its memory is set aside."""
+    try:
+        with budget.holding(opened.needs):
+            return _measured(*_decoded(row, opened), image_size)
+    except MemoryError:
+        reason = f"decoding it takes up to {opened.needs:,} bytes; at most {budget.total:,} are used"
+        return Look({**row, "status": "too_large", "error": reason})
+
+
+def _decoded(row: Row, opened: OpenImage | None) -> tuple[Row, Decoded | None]:
+    """The row so far, and the picture, unless it is broken."""
+    try:
+        return row, opened.decode() if opened else None
+    except DecodeError as error:
+        return {**row, "status": error.status, "error": str(error)}, None
+
+
+def _opened(file: File, target: int, max_pixels: int, known: Container[str]) -> tuple[Row, OpenImage | None]:
+    """The row so far, and the picture to decode, unless it is known or broken."""
     try:
         data = Path(file.path).read_bytes()
     except OSError as error:
@@ -112,7 +145,7 @@ def _decoded(file: File, target: int, max_pixels: int, known: Container[str]) ->
     if row["sha256"] in known:
         return row, None
     try:
-        return row, decode(data, target=target, max_pixels=max_pixels)
+        return row, open_image(data, target=target, max_pixels=max_pixels)
     except DecodeError as error:
         return {**row, "status": error.status, "error": str(error)}, None
 

@@ -23,9 +23,10 @@ from typing import IO, TYPE_CHECKING, Any
 import cv2
 
 from curate.config import EmbedOptions
-from curate.embed.look import File, Look, Row, failed, look_at, look_from_outside
+from curate.embed.look import DECODING, File, Look, Row, failed, look_at, look_from_outside
 from curate.embed.size import typical_side
 from curate.images.decode import quiet_decoders
+from curate.machine.memory import MemoryBudget
 
 if TYPE_CHECKING:
     import pandas as pd  # the processes, which import this file, have no use for it
@@ -66,6 +67,7 @@ class Lookers:
     def __init__(self, image_size: int, max_pixels: int, workers: int, *, processes: int) -> None:
         self.workers, self.processes = workers, processes
         self._image_size, self._max_pixels = image_size, max_pixels
+        self._budget = MemoryBudget(DECODING.total // processes) if processes else DECODING  # of each process
         self._known: Container[str] = ()
         self._free: LifoQueue[Looker] = LifoQueue()  # the one that has started rather than one that has not
         self._all = [Looker() for _ in range(processes)]
@@ -111,7 +113,13 @@ class Lookers:
         return [looks[file.sample_id] for file in files]
 
     def _look_now(self, files: Sequence[File]) -> list[Look]:
-        look = partial(look_at, image_size=self._image_size, max_pixels=self._max_pixels, known=self._known)
+        look = partial(
+            look_at,
+            image_size=self._image_size,
+            max_pixels=self._max_pixels,
+            known=self._known,
+            budget=self._budget,
+        )
         if not self.processes:
             return look(files)
         if not files:

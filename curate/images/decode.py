@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
@@ -26,6 +26,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from curate.config import EmbedOptions
 from curate.errors import DecodeError
+from curate.images.libtiff import quiet_libtiff
 
 READERS: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
     (b"\xff\xd8\xff", JpegImageFile),  # also MPO: several JPEGs in a row
@@ -55,6 +56,8 @@ MARKER = re.compile(b"\xff+([^\xff])", re.DOTALL)  # of a JPEG; more than one 0x
 START_OF_SCAN = b"\xda"  # code of the marker that the pixels follow
 STRIP_OFFSETS, STRIP_BYTES = 273, 279  # TIFF tags: where the pixels lie
 TILE_OFFSETS, TILE_BYTES = 324, 325
+STRIP = 1 << 20  # pixels that are converted at once where that takes several times their memory
+CONVERTED = 12  # bytes of a pixel beside what Pillow stores: turned and converted (8), as an array (3), grey (1)
 
 
 @dataclass(frozen=True)
@@ -92,13 +95,51 @@ def decode(data: bytes, *, target: int | None = None, max_pixels: int = EmbedOpt
     ------
     DecodeError : with `status` empty, not_an_image, truncated, corrupt or too_large
     """
+    return open_image(data, target=target, max_pixels=max_pixels).decode()
+
+
+class OpenImage:
+    """An image whose header has been read, and no pixel yet.
+
+    Attributes
+    ----------
+    needs : bytes of memory that decoding takes at its peak, at most, beside the file's own
+    """
+
+    def __init__(self, data: bytes, image: ImageFile.ImageFile, width: int, height: int) -> None:
+        self._data, self._image, self._width, self._height = data, image, width, height
+        self._mode = image.mode
+        self.needs = _peak_memory(image, width * height)
+
+    def decode(self) -> Decoded:
+        """The pixels; raises DecodeError. Once."""
+        with _decode_errors(self._data, self._image):
+            return _read(self._image, self._width, self._height, self._mode)
+
+
+def open_image(data: bytes, *, target: int | None = None, max_pixels: int = EmbedOptions.max_pixels) -> OpenImage:
+    """Read the header; parameters and errors as for `decode`."""
     reader = _reader_for(data)
-    image: ImageFile.ImageFile | None = None
-    try:
+    with _decode_errors(data, None):
         image = reader(io.BytesIO(data))
+    with _decode_errors(data, image):
         if reader is JpegImageFile and _jpeg_ends_early(data):
             raise _truncated(data)  # a download padded with zeros would decode without complaint, grey below
-        return _read(image, target, max_pixels)
+        width, height = image.size
+        if width * height > max_pixels:
+            raise DecodeError("too_large", f"{width:,} × {height:,} pixels; at most {max_pixels:,} are decoded")
+        opened = OpenImage(data, image, width, height)
+        if target and isinstance(image, JpegImageFile):
+            image.draft(None, (target, target))
+            opened.needs = _peak_memory(image, width * height)
+        return opened
+
+
+@contextmanager
+def _decode_errors(data: bytes, image: ImageFile.ImageFile | None) -> Iterator[None]:
+    """Whatever a reader says of broken bytes becomes a DecodeError."""
+    try:
+        yield
     except DecodeError:
         raise
     except MemoryError as error:
@@ -113,8 +154,8 @@ def decode(data: bytes, *, target: int | None = None, max_pixels: int = EmbedOpt
 
 @contextmanager
 def quiet_decoders() -> Iterator[None]:
-    """Pillow warns of oddities in files whose pixels are fine; what matters becomes a row's error."""
-    with warnings.catch_warnings():
+    """Pillow and libtiff warn of oddities in files whose pixels are fine; what matters becomes a row's error."""
+    with warnings.catch_warnings(), quiet_libtiff():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
 
@@ -140,42 +181,87 @@ def _reader_for(data: bytes) -> type[ImageFile.ImageFile]:
     raise DecodeError("not_an_image", f"begins with {repr(data[:8])[1:]}; expected {FORMATS}")  # no b
 
 
-def _read(image: ImageFile.ImageFile, target: int | None, max_pixels: int) -> Decoded:
-    (width, height), mode = image.size, image.mode
-    if width * height > max_pixels:
-        raise DecodeError("too_large", f"{width:,} × {height:,} pixels; at most {max_pixels:,} are decoded")
-    if target and isinstance(image, JpegImageFile):
-        image.draft(None, (target, target))
+def _peak_memory(image: ImageFile.ImageFile, full_pixels: int) -> int:
+    """Bytes that decoding and measuring take at their peak, beside the file's: measured ones are below it."""
+    pixels, stored = image.size[0] * image.size[1], _stored_bytes(image.mode)
+    if isinstance(image, TiffImageFile):
+        stored *= 2  # libtiff decodes a strip, which may be the whole, before Pillow takes it over
+    coefficients = 6 * full_pixels if image.info.get("progressive") else 0  # libjpeg keeps those of the whole image
+    return pixels * (stored + CONVERTED) + coefficients
+
+
+def _stored_bytes(mode: str) -> int:
+    """Bytes that Pillow keeps of a pixel."""
+    return {"1": 1, "L": 1, "P": 1}.get(mode, 2 if mode.startswith("I;16") else 4)
+
+
+def _read(image: ImageFile.ImageFile, width: int, height: int, mode: str) -> Decoded:
     image.load()
-    rgb, turn = _to_rgb(image), _orientation(image)
+    turn = _orientation(image)
+    plain = _to_plain(image)
     if turn in TURNS:
-        rgb = rgb.transpose(TURNS[turn])
+        plain = plain.transpose(TURNS[turn])
         width, height = (height, width) if turn >= 5 else (width, height)
-    return Decoded(np.array(rgb), width, height, mode)
+    if plain.mode == "L":
+        return Decoded(np.repeat(np.asarray(plain)[:, :, None], 3, axis=2), width, height, mode)
+    return Decoded(np.array(plain), width, height, mode)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_plain(image: Image.Image) -> Image.Image:
+    """The image in mode L or RGB."""
     if image.mode == "F" or image.mode.startswith("I"):  # first of all: Pillow's own conversions clip these at 255
-        image = Image.fromarray(_opaque(np.asarray(image), image.info.get("transparency")))
-    elif image.has_transparency_data:
-        over = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+        return Image.fromarray(_to_bytes(image))
+    if image.has_transparency_data:
+        return _over_white(image)
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
-def _opaque(grey: np.ndarray, transparent: int | None) -> np.ndarray:
-    """(H, W) of 16 or 32 bits → uint8; pixels of the one level that a PNG may call transparent become white."""
-    scaled = _to_bytes(grey)
-    return scaled if transparent is None else np.where(grey == transparent, np.uint8(255), scaled)
+def _over_white(image: Image.Image) -> Image.Image:
+    """An image with transparent pixels laid over white, strip by strip."""
+    rgb = Image.new("RGB", image.size)
+    for box in _strips(image):
+        over = image.crop(box).convert("RGBA")
+        rgb.paste(Image.alpha_composite(Image.new("RGBA", over.size, "white"), over).convert("RGB"), box)
+    return rgb
 
 
-def _to_bytes(grey: np.ndarray) -> np.ndarray:
-    """(H, W) of 16 or 32 bits → uint8, as `decode` documents it."""
-    if grey.dtype.itemsize == 2:
-        return ((grey.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    values = np.nan_to_num(grey.astype(np.float64), posinf=0, neginf=0)
-    low, high = values.min(), values.max()
-    return np.rint((values - low) * (255 / (high - low) if high > low else 0)).astype(np.uint8)
+def _to_bytes(image: Image.Image) -> np.ndarray:
+    """(H, W) uint8 of an image of 16 or 32 bits, as `decode` documents it, strip by strip.
+
+    Pixels of the one level that a PNG may call transparent become white.
+    """
+    grey, transparent = np.empty((image.height, image.width), np.uint8), image.info.get("transparency")
+    scaled = _by_half if image.mode.startswith("I;16") else _by_range(image)
+    for box in _strips(image):
+        strip = np.asarray(image.crop(box))
+        part = scaled(strip)
+        grey[box[1] : box[3]] = part if transparent is None else np.where(strip == transparent, np.uint8(255), part)
+    return grey
+
+
+def _by_half(strip: np.ndarray) -> np.ndarray:
+    """16 bits → 8."""
+    return ((strip.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _by_range(image: Image.Image) -> Callable[[np.ndarray], np.ndarray]:
+    """32 bits → 8, by the image's own minimum and maximum; what is no number counts as 0."""
+    strips = (_numbers(np.asarray(image.crop(box))) for box in _strips(image))
+    lows, highs = zip(*((strip.min(), strip.max()) for strip in strips), strict=True)
+    low, high = min(lows), max(highs)
+    factor = 255 / (high - low) if high > low else 0
+    return lambda strip: np.rint((_numbers(strip) - low) * factor).astype(np.uint8)
+
+
+def _numbers(strip: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(strip.astype(np.float64), posinf=0, neginf=0)
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes that cover the image from top to bottom, of `STRIP` pixels or a row."""
+    rows = max(1, STRIP // max(image.width, 1))
+    for top in range(0, image.height, rows):
+        yield 0, top, image.width, min(top + rows, image.height)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -51,13 +51,13 @@ def assert_same(one: tuple[pd.DataFrame, Embedded], other: tuple[pd.DataFrame, E
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The lengths of the files that were decoded."""
     lengths: list[int] = []
-    decode = look.decode
+    open_image = look.open_image
 
     def counted(data: bytes, **options: Any) -> Any:
         lengths.append(len(data))
-        return decode(data, **options)
+        return open_image(data, **options)
 
-    monkeypatch.setattr(look, "decode", counted)
+    monkeypatch.setattr(look, "open_image", counted)
     return lengths
 
 
