@@ -24,6 +24,7 @@ from curate import __version__
 from curate.errors import DamagedFile, StageMissing, WorkspaceBusy, WorkspaceError
 from curate.files import FORMATS, code_version, digest_of, read_json, replacing, write_atomically
 from curate.schema import TABLES, validate
+from curate.text import require_text
 
 FORMAT = 1  # of the folder's layout; a workspace of another number is refused
 PROVENANCE = {"parameters", "inputs", "code", "digest", "counts", "seconds", "peak_memory_mb", "made"}  # of a sidecar
@@ -34,6 +35,7 @@ class Workspace:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+        require_text(self.root.absolute(), WorkspaceError)
         self._held = False
         if not (self.root / "workspace.json").is_file():
             raise WorkspaceError(
@@ -59,6 +61,7 @@ class Workspace:
     def create(cls, root: Path | str) -> Workspace:
         """Open the workspace at `root`, making it where there is none."""
         root = Path(root)
+        require_text(root.absolute(), WorkspaceError)
         if not (root / "workspace.json").is_file():
             cls.refuse_to_mix(root)
             try:

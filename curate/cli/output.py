@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import math
 import sys
 from pathlib import Path
@@ -11,13 +12,34 @@ from typing import Any
 
 import click
 
+from curate.text import for_terminal
+
+
+def echo(message: object = "", *, err: bool = False) -> None:
+    """Print text: what a terminal would obey, such as an escape sequence in a file's name, shows as its escape."""
+    click.echo(for_terminal(message), err=err)
+
 
 def fail(message: str, code: int) -> None:
-    first, *rest = message.splitlines()
-    click.secho(f"Error: {first}", fg="red", err=True)
+    first, *rest = message.split("\n")
+    click.secho(f"Error: {for_terminal(first)}", fg="red", err=True)
     for line in rest:
-        click.echo(f"  {line}", err=True)
+        echo(f"  {line}", err=True)
     sys.exit(code)
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return for_terminal(super().format(record))
+
+
+def log_to_terminal() -> None:
+    """Warnings of curate go to the standard error as text, where nobody has set up logging."""
+    logger = logging.getLogger("curate")
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Text("%(message)s"))
+        logger.addHandler(handler)
 
 
 def disk_trouble(error: OSError) -> str:
@@ -44,7 +66,7 @@ def progress_bar() -> Any:
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(plain_values(value), indent=1, default=str, allow_nan=False))
+    echo(json.dumps(plain_values(value), indent=1, default=str, allow_nan=False))
 
 
 def plain_values(value: Any) -> Any:
@@ -77,4 +99,10 @@ def cell(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    return (
+        f"{value:,.3f}"
+        if isinstance(value, float)
+        else f"{value:,}"
+        if isinstance(value, int)
+        else for_terminal(value, keep="")
+    )
