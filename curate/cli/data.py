@@ -1,4 +1,4 @@
-"""TODO"""
+"""Commands that look at data: ingest, embed, find, status, issues, check."""
 
 from __future__ import annotations
 

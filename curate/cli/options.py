@@ -1,4 +1,4 @@
-"""TODO"""
+"""Options that several commands share, and the option dataclasses that they fill."""
 
 from __future__ import annotations
 

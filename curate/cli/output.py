@@ -1,4 +1,4 @@
-"""TODO"""
+"""What commands print: tables, JSON, progress, and errors with an exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO"""
+"""Commands by which people decide, and what becomes of it: review, decide, undo, apply, diff."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO"""
+"""Commands that prove the gain: retrain, report, demo."""
 
 from __future__ import annotations
 

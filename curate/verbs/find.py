@@ -12,8 +12,10 @@ import pandas as pd
 from curate.artifacts import (
     CLASS_REPORT,
     SPLIT_PROOF,
+    SPLIT_TABLE,
 )
 from curate.config import FindOptions, SplitOptions
+from curate.errors import DamagedFile, StageMissing
 from curate.find.facts import RESTS_ON, Facts
 from curate.machine.allocator import give_back
 from curate.progress import Progress, silent
@@ -23,6 +25,7 @@ from curate.verbs.prepare import (
     add_pairs,
     add_prediction,
     add_splits,
+    log,
     neighbors_of,
     open_facts,
     splitting_so_far,
@@ -89,6 +92,26 @@ def find(
             advance(1)
         keep_class_report(workspace, facts)
     return FindSummary(flagged, len(facts.scan), workspace.read(SPLIT_PROOF)["text"], not_run)
+
+
+def _earlier_splits(workspace: Workspace, splitting: SplitOptions, none: pd.DataFrame) -> pd.DataFrame:
+    """sample_id, sha256 and split as an earlier ingest with these options made them.
+
+    Where that file is damaged, as the samples have them: a test image must not come to be learned from.
+    """
+    try:
+        made = workspace.sidecar(SPLIT_TABLE)
+        return workspace.read(SPLIT_TABLE) if made and made["parameters"] == asdict(splitting) else none
+    except DamagedFile as error:
+        log.warning("%s; the splits are taken from tables/samples.parquet", error.found)
+    try:
+        samples = workspace.read("samples")
+    except (DamagedFile, StageMissing) as error:
+        raise DamagedFile(
+            f"{workspace.file_of(SPLIT_TABLE)} is damaged, and so are the samples, which would tell the splits too",
+            do="put one of them back from a copy; or delete the first, and curate ingest divides all images anew",
+        ) from error
+    return samples.loc[samples["split"].notna() & samples["status"].eq("ok"), ["sample_id", "sha256", "split"]]
 
 
 def reason_against(facts: Facts, finder: Finder) -> str:

@@ -29,6 +29,7 @@ from curate.errors import NotEnoughData, StageMissing
 from curate.find.facts import Facts
 from curate.progress import Progress, silent
 from curate.schema import conform
+from curate.verbs.find import _earlier_splits
 from curate.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -233,10 +234,7 @@ def _splits(workspace: Workspace, facts: Facts, splitting: SplitOptions) -> pd.S
     if given.notna().all():
         workspace.forget(SPLIT_TABLE)
         return given
-    made = workspace.sidecar(SPLIT_TABLE)
-    earlier = samples.head(0).assign(split="")
-    if made and made["parameters"] == asdict(splitting):
-        earlier = workspace.read(SPLIT_TABLE)
+    earlier = _earlier_splits(workspace, splitting, samples.head(0).assign(split=""))
     for name in ("sample_id", "sha256"):
         known = earlier.drop_duplicates(name).set_index(name)["split"]
         given = given.fillna(samples[name].map(known).astype("str"))
@@ -248,7 +246,7 @@ def _splits(workspace: Workspace, facts: Facts, splitting: SplitOptions) -> pd.S
 
 
 def splitting_so_far(workspace: Workspace) -> SplitOptions:
-    made = workspace.sidecar(SPLIT_TABLE)
+    made = workspace.intact_sidecar(SPLIT_TABLE)
     return SplitOptions(**made["parameters"]) if made else SplitOptions()
 
 

@@ -13,9 +13,9 @@ import pytest
 import torch
 from embed_samples import picture
 
-from curate.embed import embedder
 from curate.errors import ModelError
 from curate.networks import create as models
+from curate.networks import embedder
 from curate.networks import openvino as convert
 from curate.networks.backends import choose_backend
 from curate.networks.create import create_backbone
@@ -39,14 +39,14 @@ def both(name: str, images: np.ndarray, size: int = 64) -> list[np.ndarray]:
 
 
 def test_openvino_gives_the_embeddings_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedder, "_choose_dtype", lambda device: torch.float32)
+    monkeypatch.setattr(embedder, "choose_dtype", lambda device: torch.float32)
     torchs, openvinos = both(DEFAULT, pictures(11))
     assert (torchs * openvinos).sum(axis=1).min() > 0.99999
     np.testing.assert_allclose(openvinos, torchs, atol=1e-4)
 
 
 def test_half_precision_of_both_is_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedder, "_choose_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr(embedder, "choose_dtype", lambda device: torch.bfloat16)
     torchs, openvinos = both(DEFAULT, pictures(11))
     assert (torchs * openvinos).sum(axis=1).min() > 0.99
 
@@ -65,7 +65,7 @@ def seeded(name: str) -> torch.nn.Module:
 def test_networks_that_come_and_go_in_any_order_leave_signals_be() -> None:
     script = """
 import os, signal, torch
-from curate.embed.embedder import Embedder
+from curate.networks.embedder import Embedder
 got = []
 signal.signal(signal.SIGUSR1, lambda *_: got.append(1))
 make = lambda: Embedder("tf_efficientnet_lite0", 64, device=torch.device("cpu"), batch_size=2, backend="openvino")

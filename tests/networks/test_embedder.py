@@ -10,10 +10,10 @@ import pytest
 import torch
 from embed_samples import picture
 
-from curate.embed import embedder
 from curate.errors import ModelError
 from curate.machine.device import choose_device
 from curate.networks import create as models
+from curate.networks import embedder
 from curate.networks.create import create_backbone
 from curate.networks.embedder import Embedder
 
@@ -109,9 +109,9 @@ def test_the_fingerprint_tells_models_weights_and_sizes_apart(default: Embedder,
 
 
 def test_half_precision_keeps_the_direction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedder, "_choose_dtype", lambda device: torch.float32)
+    monkeypatch.setattr(embedder, "choose_dtype", lambda device: torch.float32)
     single = Embedder(DEFAULT, 64, device=CPU, batch_size=16)
-    monkeypatch.setattr(embedder, "_choose_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr(embedder, "choose_dtype", lambda device: torch.bfloat16)
     half = Embedder(DEFAULT, 64, device=CPU, batch_size=16)
     assert half.fingerprint != single.fingerprint
     cosines = (half.embed(pictures(8)) * single.embed(pictures(8))).sum(axis=1)

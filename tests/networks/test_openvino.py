@@ -50,7 +50,7 @@ def test_what_was_kept_gives_the_same_embeddings_to_the_bit(cache: Path, monkeyp
 def test_a_network_that_was_kept_is_read_without_timm(cache: Path) -> None:
     script = """
 import sys, torch
-from curate.embed.embedder import Embedder
+from curate.networks.embedder import Embedder
 Embedder("tf_efficientnet_lite0", 64, device=torch.device("cpu"), batch_size=2, backend="openvino")
 print(*sorted({"timm", "torchvision", "torch._dynamo"} & set(sys.modules)))
 """
