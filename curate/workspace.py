@@ -22,12 +22,34 @@ from typing import Any
 
 from curate import __version__
 from curate.errors import DamagedFile, StageMissing, WorkspaceBusy, WorkspaceError
-from curate.files import FORMATS, code_version, digest_of, read_json, replacing, write_atomically
+from curate.files import (
+    FORMATS,
+    Shape,
+    code_version,
+    digest_of,
+    numbered_folders,
+    read_sealed,
+    replacing,
+    require_digest,
+    sealed,
+    write_atomically,
+)
 from curate.schema import TABLES, validate
 from curate.text import require_text
 
 FORMAT = 1  # of the folder's layout; a workspace of another number is refused
-PROVENANCE = {"parameters", "inputs", "code", "digest", "counts", "seconds", "peak_memory_mb", "made"}  # of a sidecar
+PROVENANCE: Shape = {  # of a sidecar
+    "parameters": {...: object},
+    "inputs": {...: str},
+    "code": str,
+    "digest": str,
+    "counts": {"rows": int, ...: (int, float, str, None)},
+    "seconds": (float, None),
+    "peak_memory_mb": int,
+    "made": str,
+    "python?": str,
+}
+MAKERS = {"versions/": "curate apply", "reports/": "curate report", "pred_probs/trainer": "curate retrain"}
 
 
 class Workspace:
@@ -43,13 +65,8 @@ class Workspace:
                 "a folder made by `curate ingest`",
                 f"curate ingest YOUR_IMAGES -w {self.root}",
             )
-        found = (read_json(self.root / "workspace.json") or {}).get("format")
-        if found is None:
-            raise DamagedFile(
-                f"{self.root}/workspace.json is damaged",
-                f'{{"format": {FORMAT}}}',
-                "write that into the file; the tables and decisions beside it are not concerned",
-            )
+        advice = f'write {{"format": {FORMAT}}} into the file; the tables and decisions beside it are not concerned'
+        found = read_sealed(self.root / "workspace.json", {"format": int}, do=advice)["format"]
         if found != FORMAT:
             raise WorkspaceError(
                 f"{self.root} is a workspace of format {found}",
@@ -95,7 +112,7 @@ class Workspace:
 
     def numbered(self, kind: str) -> list[int]:
         """The finished numbers under `versions/` or `runs/`, ascending."""
-        return sorted(int(path.name) for path in self.path(kind).glob("*") if path.name.isdigit())
+        return numbered_folders(self.path(kind))
 
     # ---- one writer at a time ----------------------------------------------------------------
 
@@ -117,7 +134,7 @@ class Workspace:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                holder = os.pread(handle, 64, 0).decode() or "unknown"
+                holder = os.pread(handle, 64, 0).decode(errors="replace") or "unknown"
                 raise WorkspaceBusy(
                     f"another curate process (pid {holder}) is writing to {self.root}",
                     "one writer at a time",
@@ -152,16 +169,33 @@ class Workspace:
         return self.root / (name if "/" in name else f"issues/{name}.parquet")
 
     def has(self, name: str) -> bool:
+        """Whether `name` was ever finished. Raises DamagedFile where its sidecar can't tell."""
         return self.sidecar(name) is not None
 
     def sidecar(self, name: str) -> dict[str, Any] | None:
-        """The provenance of `name`, or None where it was never finished."""
+        """The provenance of `name`, or None where it was never finished.
+
+        Raises
+        ------
+        DamagedFile : the sidecar is not what was written
+        """
         file = self.file_of(name)
-        made = read_json(_sidecar_path(file))
-        return made if made and made.keys() >= PROVENANCE and file.exists() else None
+        sidecar = _sidecar_path(file)
+        try:
+            return read_sealed(sidecar, PROVENANCE, do=self._remedy(file)) if file.exists() else None
+        except DamagedFile:
+            if sidecar.exists():
+                raise
+            return None  # never finished
+
+    def intact_sidecar(self, name: str) -> dict[str, Any] | None:
+        """The same for those who make `name` anew: a damaged one is none."""
+        with suppress(DamagedFile):
+            return self.sidecar(name)
+        return None
 
     def digest(self, name: str) -> str:
-        """The digest of the finished file `name`; empty where there is none."""
+        """The digest of the finished file `name`; empty where there is none. Raises as `sidecar` does."""
         made = self.sidecar(name)
         return made["digest"] if made else ""
 
@@ -176,13 +210,14 @@ class Workspace:
         file, digest = self.file_of(name), self.digest(name)
         if not digest:
             raise StageMissing(f"{file} has not been made yet", do="curate ingest SOURCE")
-        if digest_of(file) != digest:
-            raise DamagedFile(
-                f"{file} is damaged: it is not what curate wrote",
-                "a file that nothing else writes to",
-                "curate ingest SOURCE makes it anew; decisions and versions are not concerned",
-            )
+        require_digest(file, digest, do=self._remedy(file))
         return FORMATS[file.suffix].read(file)
+
+    def _remedy(self, file: Path) -> str:
+        """What makes a damaged file anew."""
+        name = file.relative_to(self.root).as_posix()
+        maker = next((maker for start, maker in MAKERS.items() if name.startswith(start)), "curate ingest SOURCE")
+        return f"{maker} makes it anew; decisions are not concerned"
 
     def write(
         self,
@@ -210,7 +245,7 @@ class Workspace:
             "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "python": platform.python_version(),
         }
-        write_atomically(_sidecar_path(file), json.dumps(provenance, indent=1, default=str).encode())
+        write_atomically(_sidecar_path(file), json.dumps(sealed(provenance), indent=1).encode())
 
     def derive(
         self, name: str, make: Callable[[], Any], *, inputs: Iterable[str], parameters: Mapping[str, Any] | None = None
@@ -232,7 +267,7 @@ class Workspace:
 
     def is_fresh(self, name: str, parameters: Mapping[str, Any], inputs: Iterable[str]) -> bool:
         """True where `name` was finished with these parameters, these inputs as they are now, and this code."""
-        made = self.sidecar(name)
+        made = self.intact_sidecar(name)
         return made is not None and all(made[key] == value for key, value in self._wish(parameters, inputs).items())
 
     def stale_inputs(self, name: str) -> list[str]:

@@ -19,7 +19,17 @@ from typing import Any
 
 import pandas as pd
 
-from curate.decisions.database import connect, copied, explained, is_ledger, prepare, transaction
+from curate.decisions.database import (
+    connect,
+    copied,
+    explained,
+    make,
+    prepare,
+    require_sound,
+    seal,
+    transaction,
+    version_of,
+)
 from curate.decisions.decision import checked, records
 from curate.errors import LedgerError
 from curate.schema import TABLES
@@ -54,6 +64,7 @@ class Ledger:
         self._timeout = timeout
         self._lock = threading.RLock()
         self._database: sqlite3.Connection | None = None
+        self._is_sound = False
         self._opened: tuple[int, ...] = ()  # process, device and inode of what is open
         self._copy: tempfile.TemporaryDirectory[str] | None = None
 
@@ -167,6 +178,7 @@ class Ledger:
             if self._copy is not None:
                 self._copy.cleanup()
             self._database = self._copy = None
+            self._is_sound = False
 
     @contextmanager
     def _writing(self, failure: str) -> Iterator[sqlite3.Connection]:
@@ -174,8 +186,10 @@ class Ledger:
         with self._lock, explained(self.path, failure):
             if not self.writable:
                 raise LedgerError(f"{failure}: {self.path} can't be written to", "a workspace that you may write to")
-            database = self._open("rw" if self.path.exists() else "rwc")
-            prepare(database, self._timeout)
+            if not self.path.exists():
+                make(self.path, self._timeout)
+            database = self._sound(self._open("rw"))
+            prepare(database)
             with transaction(database):
                 yield database
 
@@ -183,8 +197,8 @@ class Ledger:
         rows: list[tuple[Any, ...]] = []
         with self._lock, explained(self.path, "the ledger can't be read"):
             if self._database is not None or self.path.exists():
-                database = self._open("rw") if self.writable else self._open_to_read()
-                rows = database.execute(query).fetchall() if is_ledger(database) else []
+                database = self._sound(self._open("rw") if self.writable else self._open_to_read())
+                rows = database.execute(query).fetchall()
         return _as_table(columns, rows)
 
     def _open(self, mode: str) -> sqlite3.Connection:
@@ -199,11 +213,19 @@ class Ledger:
             )
         return self._database
 
+    def _sound(self, database: sqlite3.Connection) -> sqlite3.Connection:
+        """The database, if it is as curate left it; looked at once after it was opened."""
+        version_of(database)
+        if not self._is_sound:
+            require_sound(database)
+            self._is_sound = True
+        return database
+
     def _open_to_read(self) -> sqlite3.Connection:
         """Open without writing; a copy is read where SQLite can't do without its side files (after a crash)."""
         if self._database is None:
             try:
-                is_ledger(self._open("ro"))
+                version_of(self._open("ro"))
             except sqlite3.OperationalError:
                 self.close()
                 self._copy = tempfile.TemporaryDirectory(prefix="curate-ledger-")
@@ -222,6 +244,7 @@ def _append(database: sqlite3.Connection, rows: list[dict[str, Any]]) -> list[in
         " :reviewer, :time, :reason, :evidence, :undoes)",
         [{"undoes": None, **row, **stamp, "decision_id": i} for i, row in zip(ids, rows, strict=True)],
     )
+    seal(database, first_entry=largest + 1)
     return ids
 
 

@@ -25,6 +25,7 @@ from PIL import Image
 from curate.demo.draw import COPY_STYLES, OFF_TOPIC_STYLES, damage, draw_digit, encode, near_copy, off_topic
 from curate.demo.people import annotate
 from curate.errors import SourceError
+from curate.files import read_json
 
 NOTICE = "The defects of this data set were planted by `curate demo`, so that what is found can be counted."
 UNREADABLE_STYLES = ("empty file", "text under an image's name", "no such file")
@@ -108,7 +109,7 @@ def _was_planted(out: Path, wish: dict[str, object]) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     made = out / "planted.json"
-    if made.is_file() and json.loads(made.read_text()) == json.loads(json.dumps(wish)):
+    if read_json(made) == json.loads(json.dumps(wish)):
         return True
     raise SourceError(f"{out} holds other files", "a new or empty folder for the demo", "name another folder")
 

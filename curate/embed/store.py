@@ -2,7 +2,7 @@
 
     embeddings/<model>/
       made.json           whose embeddings these are, and their length
-      00000/              rows.parquet, embeddings.npy, thumbs.npy; then 00001/ …
+      00000/              rows.parquet, embeddings.npy, thumbs.npy, and shard.json with their digests; then 00001/ …
 
 A shard never changes. A sample looked at again has a row in a later shard, and the last one counts.
 """
@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,22 @@ import pandas as pd
 
 from curate.embed.look import THUMB
 from curate.errors import DamagedFile, StageMissing
-from curate.files import read_json, replacing_folder, write_atomically
+from curate.files import (
+    digest_of,
+    read_json,
+    read_sealed,
+    read_table,
+    replacing_folder,
+    require_digest,
+    sealed,
+    write_atomically,
+)
 from curate.schema import empty
 
 NO_PLACE = -1  # `place` of a row without pixels
+DIGESTS = "shard.json"  # of a shard: the digest of each of its files
+FILES = ("rows.parquet", "embeddings.npy", "thumbs.npy")
+AGAIN = "curate ingest SOURCE, which looks at its images again"
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._digests: dict[str, dict[str, str]] = {}  # of the shards that were found to be what was written
 
     @classmethod
     def prepared(cls, folder: Path, fingerprint: str, dim: int) -> Store:
@@ -58,17 +71,17 @@ class Store:
         images are looked at again.
         """
         made, store = {"fingerprint": fingerprint, "dim": dim}, cls(folder)
-        is_ours = read_json(folder / "made.json") == made
+        is_ours = read_json(folder / "made.json") == sealed(made)
         for shard in store.shards():
             if not (is_ours and store.is_whole(shard.name)):
                 shutil.rmtree(shard)
         if not is_ours:
-            write_atomically(folder / "made.json", json.dumps(made).encode())
+            write_atomically(folder / "made.json", json.dumps(sealed(made)).encode())
         return store
 
     @property
     def dim(self) -> int:
-        return int((read_json(self.folder / "made.json") or {"dim": 0})["dim"])
+        return int(read_sealed(self.folder / "made.json", {"fingerprint": str, "dim": int}, do=AGAIN)["dim"])
 
     def is_whole(self, shard: str) -> bool:
         """Whether the rows of a shard can be read, and its arrays are as long as they say."""
@@ -80,7 +93,8 @@ class Store:
 
     def shards(self) -> list[Path]:
         """The finished shards, oldest first."""
-        return sorted((path for path in self.folder.glob("*") if path.name.isdigit()), key=lambda path: int(path.name))
+        found = (path for path in self.folder.glob("*") if re.fullmatch("[0-9]{5,9}", path.name))
+        return sorted(found, key=lambda path: int(path.name))
 
     def rows(self) -> pd.DataFrame:
         """Every stored row, oldest first: SCAN columns, `path`, `shard` (its folder) and `place` in its arrays."""
@@ -89,8 +103,17 @@ class Store:
 
     def rows_of(self, shard: str) -> pd.DataFrame:
         """The rows of one shard, as they were added."""
-        with _damage_told(self.folder / shard):
-            return pd.read_parquet(self.folder / shard / "rows.parquet")
+        digest = self._intact(shard)["rows.parquet"]
+        return read_table(self.folder / shard / "rows.parquet", digest=digest, do=AGAIN)
+
+    def _intact(self, shard: str) -> dict[str, str]:
+        """The digests of a shard's files, if these are what was written; looked at once."""
+        if shard not in self._digests:
+            digests = read_sealed(self.folder / shard / DIGESTS, dict.fromkeys(FILES, str), do=AGAIN)
+            for name, digest in digests.items():
+                require_digest(self.folder / shard / name, digest, do=AGAIN)
+            self._digests[shard] = digests
+        return self._digests[shard]
 
     def add(self, rows: pd.DataFrame, embeddings: np.ndarray, thumbs: np.ndarray) -> str:
         """Write a new shard, whole or not at all, and return its name. The rows' `place` counts through the arrays."""
@@ -100,15 +123,17 @@ class Store:
             rows.to_parquet(folder / "rows.parquet", index=False)
             np.save(folder / "embeddings.npy", embeddings.astype(np.float16))
             np.save(folder / "thumbs.npy", thumbs)
+            digests = {file: digest_of(folder / file) for file in FILES}
+            (folder / DIGESTS).write_text(json.dumps(sealed(digests)))
             for file in folder.iterdir():
                 _flush(file)
         return name
 
     def arrays(self, shard: str) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings and thumbnails of one shard, memory-mapped."""
-        embeddings, thumbs = (self.folder / shard / f"{name}.npy" for name in ("embeddings", "thumbs"))
-        with _damage_told(self.folder / shard):
-            return np.load(embeddings, mmap_mode="r"), np.load(thumbs, mmap_mode="r")
+        self._intact(shard)
+        embeddings, thumbs = (self.folder / shard / name for name in FILES[1:])
+        return np.load(embeddings, mmap_mode="r"), np.load(thumbs, mmap_mode="r")
 
     def gather(self, shards: Iterable[str], places: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
         """Embeddings (n, d) float16 and thumbnails (n, 32, 32, 3) uint8 at n places, in their order."""
@@ -139,17 +164,6 @@ def load(folder: Path, scan: pd.DataFrame) -> Embedded:
         )
     embeddings, thumbs = shards.gather(found["shard"], found["place"])
     return Embedded(found["sample_id"].tolist(), embeddings, thumbs)
-
-
-@contextmanager
-def _damage_told(shard: Path) -> Iterator[None]:
-    """Whatever a reader says of broken bytes becomes DamagedFile."""
-    try:
-        yield
-    except (OSError, ValueError, EOFError) as error:  # what NumPy and pyarrow raise on broken bytes
-        raise DamagedFile(
-            f"{shard} is damaged: {str(error).splitlines()[0]}", "a shard as curate wrote it", "curate embed"
-        ) from error
 
 
 def _flush(file: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from curate.config import TrainOptions
-from curate.errors import NotEnoughData
+from curate.errors import DamagedFile, NotEnoughData
 from curate.experiment.jobs import Job, Workshop
 from curate.experiment.setup import open_workshop
 from curate.experiment.study import COLUMNS, FILE, Arm, group_keys, grouped_folds
-from curate.files import replacing
+from curate.files import read_arrays, replacing
 from curate.progress import Progress, silent
 from curate.train.pixels import require_files
 from curate.train.presets import FINE_TUNING, n_folds
@@ -109,19 +110,19 @@ def _taught(job: Job, teacher: Teacher, classes: list[str]) -> Job:
         told = teacher(job.arm.train)
     except NotEnoughData:
         return job
-    goals = _as_before(told.reindex(columns=classes, fill_value=0).to_numpy(np.float32), job.folder / "goals.npy")
+    goals = _as_before(told.reindex(columns=classes, fill_value=0).to_numpy(np.float32), job.folder / "goals.npz")
     return replace(job, arm=replace(job.arm, goals=goals))
 
 
 def _as_before(goals: np.ndarray, file: Path) -> np.ndarray:
     """What an earlier call kept in the file, where that is the same but for noise: its training is gone on with."""
-    if file.exists():
-        kept: np.ndarray = np.load(file)
+    with suppress(DamagedFile):
+        kept = read_arrays(file, do="curate ingest --finetune")["goals"]
         if kept.shape == goals.shape and np.allclose(kept, goals, rtol=0, atol=NOISE):
             return kept
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary, open(temporary, "wb") as handle:
-        np.save(handle, goals)
+        np.savez(handle, goals=goals)
     return goals.copy()
 
 

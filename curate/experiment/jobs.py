@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,18 @@ import torch
 from torch import nn
 
 from curate import __version__
+from curate.errors import DamagedFile
 from curate.experiment.study import Arm
-from curate.files import replacing, write_atomically, write_parquet
+from curate.files import digest_of, replacing, sealed, write_atomically, write_parquet
 from curate.machine.threads import torch_threads
 from curate.progress import Advance, Progress
-from curate.train.checkpoint import FACTS, WEIGHTS, save_weights
+from curate.train.checkpoint import FACTS, WEIGHTS, read_arm, save_weights
 from curate.train.learner import Learner
 from curate.train.loop import Batch, Fitted, fit, predict
 from curate.train.model import BothWays
 from curate.train.recipe import Recipe
+
+TABLES = ("probabilities.parquet", "history.csv")  # of an arm
 
 
 @dataclass(frozen=True)
@@ -162,11 +166,11 @@ def _with_targets(inputs: Iterable[torch.Tensor], targets: torch.Tensor) -> Iter
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    try:
-        facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
-        return facts
-    except FileNotFoundError:
-        return {}
+    """arm.json where the arm is finished, and its tables are what was written; else nothing."""
+    with suppress(DamagedFile):
+        facts = read_arm(folder)
+        return facts if "digests" in facts else {}  # an earlier curate's can't be told from damaged ones
+    return {}
 
 
 def _write(job: Job, outcome: Outcome, classes: list[str]) -> None:
@@ -175,7 +179,9 @@ def _write(job: Job, outcome: Outcome, classes: list[str]) -> None:
     write_parquet(job.folder / "probabilities.parquet", table)
     with replacing(job.folder / "history.csv") as temporary:
         outcome.history.to_csv(temporary, index=False)
-    write_atomically(job.folder / FACTS, json.dumps(outcome.facts, indent=1).encode())
+    files = [job.folder / name for name in (*TABLES, *([WEIGHTS] if job.keep_model else []))]
+    facts = {**outcome.facts, "digests": {file.name: digest_of(file) for file in files}}
+    write_atomically(job.folder / FACTS, json.dumps(sealed(facts), indent=1).encode())
 
 
 def _read(folder: Path, classes: list[str]) -> Outcome:

@@ -19,7 +19,7 @@ from curate.config import TrainOptions
 from curate.errors import CurateError
 from curate.experiment.jobs import Workshop
 from curate.experiment.result import Comparison
-from curate.files import replacing, write_atomically, write_parquet
+from curate.files import digest_of, replacing, sealed, write_atomically, write_parquet
 
 PACKAGES = ("torch", "torchvision", "timm", "albumentations", "numpy", "scikit-learn", "pandas")
 
@@ -49,8 +49,9 @@ def write_run(
         "data": {name: _digest(table) for name, table in versions.items()},
         "packages": {"curate": __version__, **{name: version(name) for name in PACKAGES}},
         "hardware": hardware(workshop.device),
+        "digests": {file.name: digest_of(file) for file in sorted(folder.glob("*.parquet"))},
     }
-    write_atomically(folder / "run.json", json.dumps(facts, indent=1).encode())
+    write_atomically(folder / "run.json", json.dumps(sealed(facts), indent=1).encode())
 
 
 def hardware(device: torch.device) -> dict[str, Any]:

@@ -172,7 +172,7 @@ def _is_workspace(folder: Path) -> bool:
     file = folder / "workspace.json"
     try:
         return file.is_file() and isinstance((read_json(file) or {}).get("format"), int)
-    except (OSError, RecursionError):
+    except OSError:
         return False
 
 

@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from curate.errors import ExportError
+from curate.apply.contents import require_contents, sha256_of
+from curate.errors import ExportError, StaleVersion
 from curate.files import csv_text, write_atomically
 from curate.formats.names import EXPORT_MARKER, distinct, safe_name
 from curate.progress import Advance
@@ -50,6 +51,7 @@ def export(manifest: pd.DataFrame, out: Path | str, *, how: str, advance: Advanc
     Raises
     ------
     ExportError : `out` is in use, an original is gone, hard links can't cross file systems, the disk is full …
+    StaleVersion : an original is another picture than was judged
     """
     out = Path(out).absolute()
     if how not in HOW:
@@ -57,10 +59,15 @@ def export(manifest: pd.DataFrame, out: Path | str, *, how: str, advance: Advanc
     files = layout(manifest)
     marker = json.dumps({"how": how, "files": _digest(files, manifest)}).encode()
     if _content(out / EXPORT_MARKER) == marker and (out / CSV).is_file():
+        if how != "copy":  # which stands alone
+            with _explained(out):
+                require_contents(manifest)
         return files
-    with _explained(out), _building(out, marker) as folder:
-        for image, original in zip(files["image"], manifest["path"], strict=True):
+    with _explained(out), _building(out, marker, manifest) as folder:
+        for image, original, sha256 in zip(files["image"], manifest["path"], manifest["sha256"], strict=True):
             _place(Path(original), folder, folder / image, how)
+            if how == "copy":
+                _refuse_another(folder / image, original, sha256)
             advance(1)
         (folder / SPARE).write_text(csv_text(files), encoding="utf-8")
         os.replace(folder / SPARE, folder / CSV)
@@ -73,7 +80,8 @@ def export_csv(manifest: pd.DataFrame, file: Path | str) -> None:
 
     Raises
     ------
-    ExportError : the file exists with another content, or can't be written
+    ExportError : the file exists with another content, or can't be written; an original is gone
+    StaleVersion : an original is another picture than was judged
     """
     file = Path(file)
     columns = manifest.rename(columns={"path": "image"})[["image", "label", "split", "group", "sample_id"]]
@@ -81,6 +89,7 @@ def export_csv(manifest: pd.DataFrame, file: Path | str) -> None:
     with _explained(file):
         if file.exists() and _content(file) != content:
             raise ExportError(f"{file} exists", "a new file: nothing is written over", "choose another name")
+        require_contents(manifest)
         write_atomically(file, content)
 
 
@@ -97,9 +106,10 @@ def layout(manifest: pd.DataFrame) -> pd.DataFrame:
 
 
 @contextmanager
-def _building(out: Path, marker: bytes) -> Iterator[Path]:
+def _building(out: Path, marker: bytes, manifest: pd.DataFrame) -> Iterator[Path]:
     """A hidden folder beside `out`, perhaps begun before, that becomes `out`; one process at a time."""
     _refuse_in_use(out)
+    require_contents(manifest)
     folder = out.with_name(f".{out.name}.curate-partial")
     folder.mkdir(parents=True, exist_ok=True)
     begun = _content(folder / EXPORT_MARKER)
@@ -139,6 +149,15 @@ def _place(original: Path, folder: Path, place: Path, how: str) -> None:
     else:
         shutil.copyfile(original, folder / SPARE)
         os.replace(folder / SPARE, place)
+
+
+def _refuse_another(copy: Path, original: str, sha256: str) -> None:
+    """Raise, and remove the copy, where the original has changed while it was copied."""
+    if sha256_of(copy) != sha256:
+        copy.unlink()
+        raise StaleVersion(
+            f"{original} has changed since it was ingested", "the picture that was judged", "curate ingest again"
+        )
 
 
 def _is_same(original: Path, place: Path, how: str) -> bool:

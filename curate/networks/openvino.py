@@ -16,13 +16,12 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
-from curate.errors import ModelError
-from curate.files import code_version, digest_of, replacing
+from curate.errors import DamagedFile, ModelError
+from curate.files import code_version, digest_of, read_arrays, replacing
 from curate.networks.backends import Whole
 from curate.networks.packaged import packaged_weights
 from curate.offline import import_openvino
@@ -113,14 +112,14 @@ def _unpacked(kept: Kept) -> tuple[Any, str]:
 
 def _read(file: Path, origin: str) -> Kept | None:
     """What is kept; None where it is nothing, of another origin, or damaged."""
+    if not file.exists():
+        return None
     try:
-        with open(file, "rb") as handle, np.load(handle, allow_pickle=False) as parts:
-            return dict(parts) if str(parts["origin"]) == origin else None
-    except FileNotFoundError:
+        parts = read_arrays(file, do="it is made anew")
+    except DamagedFile as error:
+        log.info("%s", error)
         return None
-    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
-        log.info("%s is made anew: %s", file, error)
-        return None
+    return parts if str(parts.get("origin")) == origin and parts.keys() >= {"description", "weights"} else None
 
 
 def _keep(file: Path, kept: Kept) -> None:

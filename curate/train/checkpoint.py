@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from curate.errors import StageMissing
-from curate.files import replacing
+from curate.files import Shape, read_sealed, replacing, require_digest
 from curate.train.model import State
 from curate.train.presets import PRESETS
 
 WEIGHTS, FACTS = "model.safetensors", "arm.json"
+ARM: Shape = {
+    "fingerprint": str,
+    "arm": str,
+    "seed": int,
+    "n_train": int,
+    "n_val": int,
+    "best_epoch": int,
+    "steps": int,
+    "seconds": float,
+    "recipe": {"model": str, "preset": str, "image_size": int, ...: object},
+    "classes": [str],
+    "digests?": {...: str},
+}
 
 
 def save_weights(file: Path, weights: State) -> None:
@@ -22,6 +34,19 @@ def save_weights(file: Path, weights: State) -> None:
 
     with replacing(file) as temporary:
         save_file({name: value.contiguous() for name, value in weights.items()}, temporary)
+
+
+def read_arm(folder: Path) -> dict[str, Any]:
+    """What stands in the arm.json of a finished arm, whose other files are what was written.
+
+    Raises
+    ------
+    DamagedFile : one of them is gone or is not
+    """
+    facts = read_sealed(folder / FACTS, ARM, do="curate retrain")
+    for name, digest in facts.get("digests", {}).items():  # an earlier curate kept none
+        require_digest(folder / name, digest, do="curate retrain")
+    return facts
 
 
 def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
@@ -40,6 +65,6 @@ def load_model(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
 
     if not (folder / FACTS).exists() or not (folder / WEIGHTS).exists():
         raise StageMissing(f"no trained model in {folder}", do="curate retrain")
-    facts: dict[str, Any] = json.loads((folder / FACTS).read_text())
+    facts = read_arm(folder)
     learner = PRESETS[facts["recipe"]["preset"]].learner
     return learner.load(load_file(folder / WEIGHTS), facts).eval(), facts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,7 @@ from curate.train.recipe import Recipe
 Batch = tuple[torch.Tensor, torch.Tensor]  # inputs, targets: (n,) int64, or to learn (n, C) float32 probabilities
 State = dict[str, torch.Tensor]
 NO_VALIDATION = math.nan
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -213,16 +215,26 @@ class _Training:
             torch.save({"fingerprint": fingerprint, **state}, temporary)
 
     def restore(self, file: Path, fingerprint: str) -> None:
-        """Go on from `file`; an absent one, or one of another recipe, changes nothing."""
-        if not file.exists():
-            return
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        if state["fingerprint"] != fingerprint:
+        """Go on from `file`; an absent one, a damaged one, or one of another recipe changes nothing."""
+        state = _checkpoint(file)
+        if state.get("fingerprint") != fingerprint:
             return
         for name in (*self._NUMBERS, "best_state"):
             setattr(self, name, state[name])
         for name in self._PARTS:
             getattr(self, name).load_state_dict(state[name])
+
+
+def _checkpoint(file: Path) -> dict[str, Any]:
+    """What was saved; nothing where nothing was, or where its checksums tell that it is damaged."""
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        return {}
+    except Exception as error:  # torch says what it finds in broken bytes by any kind of error
+        log.warning("%s is damaged, so that training begins anew: %s", file, str(error).splitlines()[0])
+        return {}
+    return state if isinstance(state, dict) else {}
 
 
 def _counted(batches: Iterable[Batch], advance: Callable[[int], None]) -> Iterator[Batch]:

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from curate.files import replacing
+from curate.errors import DamagedFile
+from curate.files import read_arrays, replacing
 from curate.images.resize import resized
 from curate.machine.allocator import keep_large_blocks
 from curate.machine.threads import torch_threads
@@ -140,12 +142,13 @@ class QuickLearner:
         """(n, 1 + views, D) float16: the plain look first."""
         folder, shards = self.store / self._fingerprint(images, views), []
         for start in range(0, len(images), SHARD):
-            part, file = images.iloc[start : start + SHARD], folder / f"{start:08d}.npy"
-            if not file.exists():
+            part, file = images.iloc[start : start + SHARD], folder / f"{start:08d}.npz"
+            features = _kept(file)
+            if features is None:
                 features = self._features(part, views)
                 with replacing(file) as temporary, open(temporary, "wb") as handle:
-                    np.save(handle, features)
-            shards.append(np.load(file))
+                    np.savez(handle, features=features)
+            shards.append(features)
             advance(len(part))
         return np.concatenate(shards) if shards else np.empty((0, 1 + views, 0), np.float16)
 
@@ -175,3 +178,10 @@ class QuickLearner:
         recipe = (self.recipe.model, self.recipe.image_size, self.recipe.augmentation, views, self.seed)
         contents = images[["sample_id", "sha256"]].to_json(orient="values")
         return hashlib.blake2b(repr((recipe, contents)).encode(), digest_size=8).hexdigest()
+
+
+def _kept(file: Path) -> np.ndarray | None:
+    """Features that an interrupted call left; None where there are none, or damaged ones."""
+    with suppress(DamagedFile):
+        return read_arrays(file, do="curate retrain")["features"]
+    return None

@@ -14,12 +14,24 @@ import pandas as pd
 from curate import __version__
 from curate.artifacts import APPLIED, AS_INGESTED, INGESTED
 from curate.config import PolicyOptions
-from curate.errors import DamagedFile, ExportError, StageMissing, WorkspaceError
-from curate.files import digest_of, read_json, replacing_folder
+from curate.errors import ExportError, StageMissing, WorkspaceError
+from curate.files import Shape, digest_of, read_sealed, read_table, replacing_folder, sealed
 from curate.progress import Progress, silent
 from curate.verbs.decide import decisions_in_force, digest_of_decisions
 from curate.verbs.issues import found_issues
 from curate.workspace import Workspace
+
+ANOTHER = "curate apply, which makes another from the decisions; or put the file back from a copy"
+FACTS: Shape = {  # of version.json
+    "version": int,
+    "parent": int,
+    "policy": {...: object},
+    "counts": {...: int},
+    "digests": {"manifest": str, "rejected": str, ...: str},
+    "samples": str,
+    "curate": str,
+    "made": str,
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,7 @@ def apply(
     ------
     PolicyError : the verdicts would empty a class or go beyond its cap
     ExportError : the export would lie among the originals; or it can't be written, and the version is made all the same
+    StaleVersion : files to export have changed since they were ingested; the version is made all the same
     """
     from curate.apply.policy import plan
     from curate.apply.version import build
@@ -139,10 +152,8 @@ def version_facts(workspace: Workspace, version: int) -> dict[str, Any]:
     if version not in workspace.numbered("versions"):
         known = ", ".join(map(str, [AS_INGESTED, *workspace.numbered("versions")]))
         raise StageMissing(f"there is no version {version}", f"one of {known}", "curate apply")
-    facts = read_json(workspace.path("versions", str(version), "version.json"))
-    if facts is None:
-        raise _damaged(version, "version.json")
-    return facts
+    file = workspace.path("versions", str(version), "version.json")
+    return read_sealed(file, FACTS, do=ANOTHER)
 
 
 def _as_ingested(samples: pd.DataFrame) -> pd.DataFrame:
@@ -161,17 +172,7 @@ def _read(workspace: Workspace, version: int, name: str) -> pd.DataFrame:
             do="curate apply, which makes one that can be compared; then curate retrain",
         )
     file = workspace.path("versions", str(version), f"{name}.parquet")
-    if not file.is_file() or digest_of(file) != digests[name]:
-        raise _damaged(version, file.name)
-    return pd.read_parquet(file)
-
-
-def _damaged(version: int, name: str) -> DamagedFile:
-    return DamagedFile(
-        f"version {version} is damaged: its {name} is not what curate wrote",
-        "a file that nothing else writes to",
-        "curate apply, which makes another from the decisions; or put the file back from a copy",
-    )
+    return read_table(file, digest=digests[name], do=ANOTHER)
 
 
 def _keep(workspace: Workspace, tables: dict[str, pd.DataFrame], counts: dict[str, int], options: PolicyOptions) -> int:
@@ -194,7 +195,7 @@ def _keep(workspace: Workspace, tables: dict[str, pd.DataFrame], counts: dict[st
             "curate": __version__,
             "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
-        (folder / "version.json").write_text(json.dumps(facts, indent=1))
+        (folder / "version.json").write_text(json.dumps(sealed(facts), indent=1))
     return number
 
 

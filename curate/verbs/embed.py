@@ -62,7 +62,7 @@ def _sized(workspace: Workspace, options: EmbedOptions, sources: pd.DataFrame) -
 
     if options.image_size:
         return options
-    made = workspace.sidecar("scan")
+    made = workspace.intact_sidecar("scan")
     if made and made["parameters"]["model"] == options.model:
         return replace(options, image_size=made["parameters"]["image_size"])
     return replace(options, image_size=choose_image_size(sources["path"].to_list(), model=options.model))

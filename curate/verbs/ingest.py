@@ -175,6 +175,6 @@ def _queue_names() -> Iterator[str]:
 
 
 def _is_untouched(workspace: Workspace, name: str) -> bool:
-    """True where the file is as we wrote it, or not there."""
-    file = workspace.file_of(name)
-    return not file.exists() or digest_of(file) == workspace.digest(name)
+    """True where the file is as we wrote it, or not there. One whose record is damaged may be somebody's work."""
+    file, made = workspace.file_of(name), workspace.intact_sidecar(name)
+    return not file.exists() or (made is not None and digest_of(file) == made["digest"])

@@ -6,6 +6,7 @@ A step reads what the workspace has, calls the stage, writes what it made, and r
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import import_module
@@ -29,7 +30,7 @@ from curate.artifacts import (
     TRAINER,
 )
 from curate.config import FindOptions, SplitOptions, TrainOptions
-from curate.errors import NotEnoughData, StageMissing
+from curate.errors import DamagedFile, NotEnoughData, StageMissing
 from curate.find.facts import Facts
 from curate.ingest.annotators import given_labels
 from curate.progress import Progress, silent
@@ -39,6 +40,8 @@ from curate.workspace import Workspace
 
 if TYPE_CHECKING:
     from curate.find.labels.probe import Prediction
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -237,9 +240,7 @@ def _splits(plan: Preparation, facts: Facts) -> pd.Series:
     if samples["split"].notna().all():
         workspace.forget(SPLIT_TABLE)
         return samples["split"]
-    made = workspace.sidecar(SPLIT_TABLE)
-    is_as_before = made is not None and made["parameters"] == parameters
-    earlier = workspace.read(SPLIT_TABLE) if is_as_before else samples.head(0)
+    earlier = _earlier_splits(workspace, plan.splitting, samples.head(0))
     known = facts.samples.assign(split=earlier_splits(samples, earlier))
     splits = make_splits(known, facts.groups, options=plan.splitting)
     table = with_absent(samples.assign(split=splits), earlier)
@@ -247,9 +248,29 @@ def _splits(plan: Preparation, facts: Facts) -> pd.Series:
     return splits
 
 
+def _earlier_splits(workspace: Workspace, splitting: SplitOptions, none: pd.DataFrame) -> pd.DataFrame:
+    """sample_id, sha256 and split as an earlier ingest with these options made them.
+
+    Where that file is damaged, as the samples have them: a test image must not come to be learned from.
+    """
+    try:
+        made = workspace.sidecar(SPLIT_TABLE)
+        return workspace.read(SPLIT_TABLE) if made and made["parameters"] == asdict(splitting) else none
+    except DamagedFile as error:
+        log.warning("%s; the splits are taken from tables/samples.parquet", error.found)
+    try:
+        samples = workspace.read("samples")
+    except (DamagedFile, StageMissing) as error:
+        raise DamagedFile(
+            f"{workspace.file_of(SPLIT_TABLE)} is damaged, and so are the samples, which would tell the splits too",
+            do="put one of them back from a copy; or delete the first, and curate ingest divides all images anew",
+        ) from error
+    return samples.loc[samples["split"].notna() & samples["status"].eq("ok"), ["sample_id", "sha256", "split"]]
+
+
 def splitting_so_far(workspace: Workspace) -> SplitOptions:
     """The options by which samples were split last."""
-    made = workspace.sidecar(SPLIT_TABLE)
+    made = workspace.intact_sidecar(SPLIT_TABLE)
     return SplitOptions(**made["parameters"]) if made else SplitOptions()
 
 

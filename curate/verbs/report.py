@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ import pandas as pd
 
 from curate import __version__
 from curate.artifacts import AGREEMENT, ANNOTATORS, CLASS_REPORT, EMBEDDED, SPLIT_PROOF
+from curate.errors import DamagedFile
 from curate.files import write_atomically
 from curate.verbs.apply import diff, version_facts
 from curate.verbs.decide import decisions_in_force, digest_of_decisions
 from curate.verbs.issues import found_issues
 from curate.verbs.prepare import open_facts
-from curate.verbs.retrain import finished_runs, versions_of
+from curate.verbs.retrain import finished_runs, predictions_of, run_facts, versions_of
 from curate.workspace import Workspace
 
 PAGE = "reports/report.html"
@@ -53,11 +55,11 @@ def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFra
             embedding_map=map_of(workspace, issues),
             decisions=follow_moves(recorded, samples, pairs).decisions,
             reviewers=_reviewers(workspace),
-            versions=[version_facts(workspace, number) for number in versions],
+            versions=[_told_version(workspace, number) for number in versions],
             compared=compared,
             diff=diff(workspace, *compared) if compared else None,
-            comparison=runs[-1][1]["metrics"] if runs else None,
-            predictions=_predictions(workspace, runs[-1][0]) if runs else None,
+            comparison=run_facts(workspace, runs[-1])["metrics"] if runs else None,
+            predictions=_predictions(workspace, runs[-1]) if runs else None,
             planted=planted,
             stages=_stages(workspace),
             thumb=_readable_thumbnails(samples),
@@ -72,18 +74,25 @@ def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFra
 
 def work_so_far(workspace: Workspace, decisions: pd.DataFrame) -> dict[str, Any]:
     """The decisions, versions and runs there are: what the page tells besides the tables."""
-    runs = [number for number, _ in finished_runs(workspace)]
-    return {"decisions": digest_of_decisions(decisions), "versions": workspace.numbered("versions"), "runs": runs}
+    numbers = {"versions": workspace.numbered("versions"), "runs": finished_runs(workspace)}
+    return {"decisions": digest_of_decisions(decisions), **numbers}
 
 
 def _compared(workspace: Workspace) -> tuple[int, int] | None:
     """The versions that the page tells of: those of the last run, before there is one the last and its parent."""
     if runs := finished_runs(workspace):
-        told = versions_of(workspace, runs[-1][0])
-        return told["before"], told["after"]
+        return versions_of(workspace, runs[-1])
     if versions := workspace.numbered("versions"):
         return version_facts(workspace, versions[-1])["parent"], versions[-1]
     return None
+
+
+def _told_version(workspace: Workspace, number: int) -> Mapping[str, Any]:
+    """`version.json`; of a damaged version that alone, since those made after it are as good as before."""
+    try:
+        return version_facts(workspace, number)
+    except DamagedFile:
+        return {"version": number, "parent": None, "made": "damaged", "counts": {}}
 
 
 def _title(workspace: Workspace) -> str:
@@ -102,8 +111,11 @@ def map_of(workspace: Workspace, issues: Mapping[str, pd.DataFrame]) -> Any:
 
 
 def kept_map(workspace: Workspace, issues: Mapping[str, pd.DataFrame]) -> Any:
-    """The embedding map where it has been made and is not stale, else None."""
-    return _read_map(workspace.read(MAP)) if workspace.is_fresh(MAP, {}, ["scan", *EMBEDDED, *issues]) else None
+    """The embedding map where it has been made and is neither stale nor damaged, else None."""
+    if workspace.is_fresh(MAP, {}, ["scan", *EMBEDDED, *issues]):
+        with suppress(DamagedFile):
+            return _read_map(workspace.read(MAP))
+    return None
 
 
 def _read_map(kept: Mapping[str, np.ndarray]) -> Any:
@@ -150,7 +162,7 @@ POINTS = {"sample_id": "str", "x": "float64", "y": "float64"}
 
 def _predictions(workspace: Workspace, run: int) -> pd.DataFrame:
     """The test split's predictions side by side: sample_id, label, before, after, confidence (of after)."""
-    table = pd.read_parquet(workspace.path("runs", str(run), "predictions.parquet"))
+    table = predictions_of(workspace, run)
     classes = [column for column in table.columns if column.startswith("p_")]
     table["confidence"] = table[classes].max(axis=1)
     before, after = (table[table["arm"].eq(arm)].set_index("sample_id") for arm in ("before", "after"))

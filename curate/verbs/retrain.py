@@ -15,12 +15,54 @@ import pandas as pd
 from curate.artifacts import AS_INGESTED, TRAINER
 from curate.config import TrainOptions
 from curate.errors import StaleVersion
-from curate.files import read_json, write_atomically
+from curate.files import Shape, damaged, read_json, read_sealed, read_table, sealed, write_atomically
 from curate.progress import Progress, silent
 from curate.verbs.apply import latest_version, manifests_of
 from curate.workspace import Workspace
 
 VERSIONS = "versions.json"  # of a run: which two it compares
+ANOTHER = "curate retrain, which makes another run; or put the file back from a copy"
+PREDICTED = ("arm", "sample_id", "label", "predicted")  # and p_<class>
+INTERVAL: Shape = [float, float]
+FACTS: Shape = {  # of run.json
+    "metrics": {
+        "verdict": str,
+        "preset": str,
+        "classes": [str],
+        "n_test": int,
+        "changes": {"dropped": int, "relabelled": int, "added": int},
+        "arms": {
+            name: {
+                "n_train": int,
+                "accuracy": float,
+                "macro_f1": float,
+                "per_class": [
+                    {"class": str, "precision": float, "recall": float, "f1": float, "support": int, "predicted": int}
+                ],
+                "confusion": [[int]],
+                ...: object,
+            }
+            for name in ("before", "after", "control")
+        },
+        "differences": {
+            "after - before": {
+                "accuracy": float,
+                "accuracy_interval": INTERVAL,
+                "macro_f1": float,
+                "macro_f1_interval": INTERVAL,
+                "level": float,
+                "only_first_right": int,
+                "only_second_right": int,
+                "p_value": float,
+                "test?": str,
+            },
+            ...: {...: object},
+        },
+        "notes": [str],
+    },
+    "digests?": {"predictions.parquet": str, ...: str},
+    **{name: object for name in ("recipe", "options", "seeds", "preprocessing", "data", "packages", "hardware")},
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +116,12 @@ def retrain(
 
 
 def _refuse_other_pictures(workspace: Workspace, versions: pd.DataFrame) -> None:
-    """Raise where the last ingest saw another content than a version was made of: its labels are of other pictures."""
+    """Raise where the last ingest saw, or a file has now, another content than a version was made of.
+
+    The version's labels are of other pictures then. Files that are gone are told later, all together.
+    """
+    from curate.apply.contents import require_contents
+
     seen = workspace.read("samples")[["sample_id", "sha256"]].merge(versions, on="sample_id", suffixes=("", "_then"))
     changed = seen.loc[seen["sha256"].ne(seen["sha256_then"]), "sample_id"].drop_duplicates()
     if len(changed):
@@ -83,6 +130,8 @@ def _refuse_other_pictures(workspace: Workspace, versions: pd.DataFrame) -> None
             "the pictures that the versions were made of",
             "curate apply, which makes a version of those that are there now; then curate retrain",
         )
+    pictures = versions.drop_duplicates(["path", "sha256"])
+    require_contents(pictures[[Path(path).is_file() for path in pictures["path"]]])
 
 
 def _left_out(workspace: Workspace, after: int) -> list[str]:
@@ -97,7 +146,7 @@ def _left_out(workspace: Workspace, after: int) -> list[str]:
 def _run(workspace: Workspace, versions: dict[str, int]) -> Iterator[tuple[int, Path]]:
     """Number and folder of a run, which is removed where the run was refused before it began."""
     number, folder = _folder(workspace, versions)
-    write_atomically(folder / VERSIONS, json.dumps(versions).encode())
+    write_atomically(folder / VERSIONS, json.dumps(sealed(versions)).encode())
     try:
         yield number, folder
     finally:
@@ -117,18 +166,51 @@ def _folder(workspace: Workspace, versions: dict[str, int]) -> tuple[int, Path]:
     folder = workspace.path("runs", str(number))
     if numbers:
         last = workspace.path("runs", str(numbers[-1]))
-        is_same = read_json(last / VERSIONS) in (None, versions)
+        is_same = read_json(last / VERSIONS) in (None, versions, sealed(versions))
         if not (last / "run.json").exists() and (is_same or not _has_begun(last)):
             number, folder = numbers[-1], last
     return number, folder
 
 
-def finished_runs(workspace: Workspace) -> list[tuple[int, dict[str, Any]]]:
-    """The runs that ended, oldest first: number and `run.json`."""
-    runs = {n: read_json(workspace.path("runs", str(n), "run.json")) for n in workspace.numbered("runs")}
-    return [(n, run) for n, run in runs.items() if run is not None]
+def finished_runs(workspace: Workspace) -> list[int]:
+    """The numbers of the runs that ended, ascending."""
+    return [number for number in workspace.numbered("runs") if workspace.path("runs", str(number), "run.json").exists()]
 
 
-def versions_of(workspace: Workspace, run: int) -> dict[str, int]:
-    """The numbers of the versions that a run compares: `before`, `after`."""
-    return read_json(workspace.path("runs", str(run), VERSIONS)) or {}
+def run_facts(workspace: Workspace, run: int) -> dict[str, Any]:
+    """`run.json` of a run that ended: metrics, recipe, options, digests of its tables.
+
+    Raises
+    ------
+    DamagedFile : it is not what retrain wrote
+    """
+    file = workspace.path("runs", str(run), "run.json")
+    facts = read_sealed(file, FACTS, do=ANOTHER)
+    if not _is_of_one_size(facts["metrics"]):
+        raise damaged(file, "its tables are not of its classes", ANOTHER)
+    return facts
+
+
+def _is_of_one_size(metrics: dict[str, Any]) -> bool:
+    """Whether there are test images, and every table of every arm has a row for each class."""
+    classes, arms = metrics["classes"], metrics["arms"].values()
+    named = all([row["class"] for row in arm["per_class"]] == classes for arm in arms)
+    square = all(len(row) == len(classes) == len(arm["confusion"]) for arm in arms for row in arm["confusion"] or [[]])
+    return named and square and metrics["n_test"] > 0
+
+
+def predictions_of(workspace: Workspace, run: int) -> pd.DataFrame:
+    """The predictions of every arm of a run: arm, sample_id, label, predicted, p_<class>. Raises as `run_facts`."""
+    file = workspace.path("runs", str(run), "predictions.parquet")
+    digests = run_facts(workspace, run).get("digests", {})  # an earlier curate kept none
+    table = read_table(file, digest=digests.get(file.name), do=ANOTHER)
+    if missing := [name for name in PREDICTED if name not in table]:
+        raise damaged(file, f"it has no column {missing[0]!r}", ANOTHER)
+    return table
+
+
+def versions_of(workspace: Workspace, run: int) -> tuple[int, int]:
+    """The numbers of the versions that a run compares, before and after. Raises as `run_facts`."""
+    file = workspace.path("runs", str(run), VERSIONS)
+    told = read_sealed(file, {"before": int, "after": int}, do=ANOTHER)
+    return told["before"], told["after"]

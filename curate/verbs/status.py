@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from curate.artifacts import APPLIED
-from curate.errors import CurateError
+from curate.errors import CurateError, DamagedFile
 from curate.files import code_version, digest_of
 from curate.verbs.decide import decisions_in_force, digest_of_decisions
 from curate.verbs.own import KINDS, own_kinds
 from curate.verbs.report import PAGE, work_so_far
-from curate.verbs.retrain import finished_runs, versions_of
+from curate.verbs.retrain import finished_runs, run_facts, versions_of
 from curate.workspace import Workspace
 
 Row = dict[str, Any]  # stage, state, made, detail
@@ -28,16 +29,37 @@ def status(workspace: Workspace) -> list[Row]:
     """
     from curate.find import all_finders
 
-    ingested, embedded = _ingest_row(workspace), _embed_row(workspace)
-    found = [_row(workspace, f"find: {name}", name) for name in ("samples", *all_finders())]
+    ingested, embedded = _told("ingest", _ingest_row, workspace), _told("embed", _embed_row, workspace)
+    found = [_told(f"find: {name}", _find_row, workspace, name) for name in ("samples", *all_finders())]
     changed = " and ".join(row["stage"] for row in (ingested, embedded) if row["state"] == STALE)
     if changed:
         found = [_stale(row, f"rests on {changed}") for row in found]
-    applied, retrained = _apply_row(workspace), _retrain_row(workspace)
+    applied, retrained = _told("apply", _apply_row, workspace), _told("retrain", _retrain_row, workspace)
     if applied["state"] == STALE:
         retrained = _stale(retrained, "rests on apply")
     own = [_own_row(workspace, kind) for kind in own_kinds(workspace)]
-    return [ingested, embedded, *own, *found, _decisions_row(workspace), applied, retrained, _report_row(workspace)]
+    return [
+        ingested,
+        embedded,
+        *own,
+        *found,
+        _decisions_row(workspace),
+        applied,
+        retrained,
+        _told("report", _report_row, workspace),
+    ]
+
+
+def _told(stage: str, row: Callable[..., Row], *given: Any) -> Row:
+    """The row, or one that tells which of its files is damaged: the other stages are not concerned."""
+    try:
+        return row(*given)
+    except DamagedFile as error:
+        return {"stage": stage, "state": STALE, "made": "", "detail": f"{error.found}; {error.do}"}
+
+
+def _find_row(workspace: Workspace, name: str) -> Row:
+    return _row(workspace, f"find: {name}", name)
 
 
 def _row(workspace: Workspace, stage: str, name: str) -> Row:
@@ -137,15 +159,16 @@ def _apply_row(workspace: Workspace) -> Row:
 
 def _retrain_row(workspace: Workspace) -> Row:
     """Done where the last run that ended judged the last version."""
-    runs, versions = [number for number, _ in finished_runs(workspace)], workspace.numbered("versions")
+    runs, versions = finished_runs(workspace), workspace.numbered("versions")
     begun = workspace.numbered("runs")
     unfinished = f"run {begun[-1]} has not ended: curate retrain goes on" if begun and begun[-1] not in runs else ""
     if not runs:
         return {"stage": "retrain", "state": NEVER, "made": "", "detail": unfinished}
+    run_facts(workspace, runs[-1])  # a damaged one has nothing to tell
     ended = workspace.path("runs", str(runs[-1]), "run.json").stat().st_mtime
     made = pd.Timestamp(ended, unit="s", tz="UTC").isoformat(timespec="seconds")
     row = {"stage": "retrain", "state": DONE, "made": made, "detail": unfinished or f"run {runs[-1]}"}
-    judged = versions_of(workspace, runs[-1]).get("after")
+    _, judged = versions_of(workspace, runs[-1])
     return row if [judged] == versions[-1:] else _stale(row, f"run {runs[-1]} judged version {judged}, not the last")
 
 

@@ -82,12 +82,14 @@ def test_a_damaged_table_is_told_and_made_anew_by_the_next_ingest(name, damage, 
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"digest": "0"}'])
-def test_a_damaged_record_of_provenance_means_not_done(content, images, workspace):
+def test_a_damaged_record_of_provenance_is_told_and_its_file_is_made_anew(content, images, workspace):
     (workspace / "issues/quality.parquet.json").write_text(content)
-    states = {row["stage"]: row["state"] for row in json.loads(done("status", "--json", "-w", workspace))}
-    assert states["find: quality"] == "never run" and states["find: label"] == "done"
+    rows = {row["stage"]: row for row in json.loads(done("status", "--json", "-w", workspace))}
+    assert rows["find: quality"]["state"] == "stale" and rows["find: label"]["state"] == "done"
+    assert "issues/quality.parquet.json is damaged" in rows["find: quality"]["detail"]
+    assert "issues/quality.parquet.json is damaged" in refused("check", "-w", workspace)
     done("find", "-w", workspace)
-    assert "never run" not in done("status", "-w", workspace).split("review")[0]
+    done("check", "-w", workspace)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ def test_a_damaged_shard_is_told_and_its_images_are_looked_at_again(file, keep, 
         damaged.unlink()
     else:
         damaged.write_bytes(data[: int(keep * len(data))])
-    assert "00000 is damaged" in refused("report", "-w", workspace)
+    assert f"00000/{file} is damaged" in refused("report", "-w", workspace)
     done("ingest", images, "-w", workspace)
     now = load(store, scan)
     np.testing.assert_array_equal(now.embeddings, was.embeddings)
@@ -119,7 +121,7 @@ def test_a_damaged_version_is_told_and_the_next_apply_makes_another(name, worksp
         pd.read_parquet(file).head(3).to_parquet(file)  # a table still, of fewer rows
     for command in (("diff", "0", "1"), ("diff",), ("report",), ("retrain",)):
         if name != "rejected.parquet" or command != ("retrain",):  # which needs no reasons
-            assert f"version 1 is damaged: its {name}" in refused(*command, "-w", workspace)
+            assert f"versions/1/{name} is damaged" in refused(*command, "-w", workspace)
     done("apply", "-w", workspace)
     done("diff", "0", "2", "-w", workspace)
 

@@ -233,7 +233,7 @@ def test_it_is_in_wal_mode_fully_synchronous_and_tells_its_version(ledger: Ledge
     assert ledger._database is not None
     pragmas = [ledger._database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
     assert pragmas == ["wal", 2]
-    assert ledger._database.execute("PRAGMA user_version").fetchone() == (1,)
+    assert ledger._database.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 # ---- several at once -------------------------------------------------------------------------
@@ -411,8 +411,8 @@ def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
 def test_a_ledger_of_a_later_version_is_refused(ledger: Ledger) -> None:
     ledger.add([verdict("a")])
     assert ledger._database is not None
-    ledger._database.execute("PRAGMA user_version = 2")
-    with pytest.raises(LedgerError, match="version 2"):
+    ledger._database.execute("PRAGMA user_version = 3")
+    with pytest.raises(LedgerError, match="version 3"):
         ledger.current()
 
 

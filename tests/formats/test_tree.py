@@ -222,24 +222,26 @@ def test_an_original_that_is_gone_is_named_and_the_export_goes_on_later(
     assert len(pictures(tmp_path / "out")) == 4
 
 
+def interrupted_export(manifest: pd.DataFrame, out: Path) -> None:
+    """Copy three files and stop."""
+    moments = iter([None, None, KeyboardInterrupt()])
+
+    def advance(n: int) -> None:
+        if moment := next(moments):
+            raise moment
+
+    with pytest.raises(KeyboardInterrupt):
+        export(manifest, out, how="copy", advance=advance)
+
+
 def test_a_half_done_export_of_another_version_is_not_mixed_in(manifest: pd.DataFrame, tmp_path: Path) -> None:
-    gone = Path(manifest["path"][2])
-    content = gone.read_bytes()
-    gone.unlink()
-    with pytest.raises(ExportError):
-        export(manifest, tmp_path / "out", how="copy")
-    gone.write_bytes(content)
+    interrupted_export(manifest, tmp_path / "out")
     with pytest.raises(ExportError, match="unfinished export of something else"):
         export(manifest.iloc[:3], tmp_path / "out", how="copy")
 
 
 def test_what_a_killed_run_left_is_checked_before_it_is_trusted(manifest: pd.DataFrame, tmp_path: Path) -> None:
-    gone = Path(manifest["path"][3])
-    content = gone.read_bytes()
-    gone.unlink()
-    with pytest.raises(ExportError):
-        export(manifest, tmp_path / "out", how="copy")
-    gone.write_bytes(content)
+    interrupted_export(manifest, tmp_path / "out")
     (tmp_path / ".out.curate-partial" / "test/dog/2.jpg").write_bytes(b"someone wrote here")
     with pytest.raises(ExportError, match="exists and is not"):
         export(manifest, tmp_path / "out", how="copy")

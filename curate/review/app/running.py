@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from curate.errors import ReviewError
+from curate.files import parse_json
 
 
 class Running:
@@ -47,7 +48,7 @@ def alone(file: Path) -> Iterator[Running]:
 
 def _who(handle: int, file: Path) -> str:
     try:
-        other = json.loads(os.pread(handle, 4096, 0))
-    except json.JSONDecodeError:
+        other = parse_json(os.pread(handle, 4096, 0))
+        return f"a review of {file.parent} is open already (pid {other['pid']}): {other['url']}"
+    except (ValueError, KeyError, TypeError):
         return f"a review of {file.parent} is just starting in another process"
-    return f"a review of {file.parent} is open already (pid {other['pid']}): {other['url']}"
