@@ -4,6 +4,11 @@ A package offers it to `curate find` by an entry point in its pyproject.toml:
 
     [project.entry-points."curate.finders"]
     misnamed = "my_package:find_misnamed"
+
+    [project.entry-points."curate.kinds"]
+    misnamed = "my_package:MISNAMED"
+
+With its kind, the issue stands in the queue, on the page, in the report and in the App as curate's own do.
 """
 
 import sys
@@ -12,8 +17,19 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 import curate
+from curate.issues.kinds import Kind
 from curate.issues.table import cover_all
 from curate.schema import validate_issues
+
+MISNAMED = Kind(
+    "misnamed",
+    note="The label is not the folder that the picture lies in.",
+    title="wrong folder?",
+    sentence="its folder has another name than its label",
+    impact=0.5,  # of a leak into test, which counts 1
+    view="label",
+    proposes="drop",
+)
 
 
 def find_misnamed(samples: pd.DataFrame) -> pd.DataFrame:

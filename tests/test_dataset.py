@@ -17,7 +17,7 @@ from command import done, refused
 
 import curate
 from curate import config
-from curate.artifacts import IN_FORCE
+from curate.artifacts import ACTIVE
 from curate.cli import main
 from curate.errors import CurateError, DamagedFile, InputError, LedgerError, ReviewError, WorkspaceError, WrongUsage
 
@@ -266,7 +266,7 @@ def test_own_numbers_that_are_damaged_are_told_and_not_passed_over(ds: curate.Da
             file.write_bytes(file.read_bytes()[:-100])
         else:
             file.with_name(f"{name}.json").unlink()
-        ds.workspace.forget(IN_FORCE)  # so that what rests on them is made again
+        ds.workspace.forget(ACTIVE)  # so that what rests on them is made again
         with pytest.raises(DamagedFile, match=f"curate find --forget {kind}"):
             ds.find()
         done("find", "-w", ds.root, "--forget", kind)

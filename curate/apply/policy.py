@@ -11,8 +11,8 @@ from curate.config import PolicyOptions
 from curate.decisions.decision import read_evidence
 from curate.decisions.moves import follow_moves
 from curate.issues.flags import probability
-from curate.issues.groups import KEEP_ONE, best_first, linked
-from curate.issues.kinds import IMPACT, OTHER_IMPACT
+from curate.issues.groups import best_first, linked
+from curate.issues.kinds import KEEP_ONE, kind_of
 from curate.issues.table import issue_names
 from curate.schema import conform
 
@@ -33,7 +33,7 @@ def plan(
     """Say what a new version changes: verdicts first, then thresholds for what nobody decided.
 
     One action per sample. A drop wins over a relabel, then a person over a threshold, then the graver issue
-    (`curate.issues.kinds.IMPACT`), then the later decision. `keep` and `unsure` keep thresholds away from the
+    (`Kind.impact`), then the later decision. `keep` and `unsure` keep thresholds away from the
     question that they answer. Three guards follow (`curate.apply.guards`): the test split, the cap on drops per
     class, and no class emptied. What a guard holds back becomes a row `keep` with the reason.
 
@@ -162,7 +162,7 @@ def _one_per_sample(proposals: pd.DataFrame) -> pd.DataFrame:
     order = proposals.assign(
         precedence=proposals["action"].map(PRECEDENCE),
         by_threshold=proposals["decided_by"].eq("threshold"),
-        impact=-proposals["issue"].map(IMPACT).astype("float64").fillna(OTHER_IMPACT),
+        impact=-proposals["issue"].map(lambda issue: kind_of(issue).impact).astype("float64"),
         age=-proposals.index.to_numpy(),
     ).sort_values(["sample_id", "precedence", "by_threshold", "impact", "age"])
     return order.drop_duplicates("sample_id")[PROPOSAL].reset_index(drop=True)

@@ -109,9 +109,7 @@ def _one_of(predictions: str, finetune: bool) -> str:
 
 find_options = gathered(
     "finding",
-    lambda predictions, finetune, finetune_epochs, seed: FindOptions(
-        predictions=_one_of(predictions, finetune), finetune_epochs=finetune_epochs, seed=seed
-    ),
+    lambda predictions, finetune, **values: FindOptions(predictions=_one_of(predictions, finetune), **values),
     click.option(
         "--predictions",
         type=click.Choice(["probe", "trainer"]),
@@ -121,6 +119,13 @@ find_options = gathered(
     ),
     click.option("--finetune", is_flag=True, help="Train networks to judge the labels in its place; slow on a CPU."),
     click.option("--finetune-epochs", type=click.IntRange(1), default=FindOptions.finetune_epochs, show_default=True),
+    click.option(
+        "--imbalance",
+        type=click.FloatRange(0, 1),
+        default=FindOptions.imbalance,
+        show_default=True,
+        help="Classes that lack more than this share of the largest class's count are flagged.",
+    ),
     click.option("--seed", type=int, default=FindOptions.seed, show_default=True, help="Of the probe."),
 )
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from curate.decisions.decision import evidence
-from curate.issues.groups import KEEP_ONE
+from curate.issues.kinds import KEEP_ONE
 
 # what a digit is taken for, the likelier first; mistakes of people are not spread evenly
 CONFUSED = {

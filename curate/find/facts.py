@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from curate.artifacts import ACTIVE, EMBEDDED, EMBEDDER
+from curate.config import FindOptions
 from curate.errors import SchemaError
 
 RESTS_ON = {  # the files that each fact comes from, beside `scan`
@@ -36,6 +37,12 @@ def needs(finder: Finder, facts: Mapping[str, Any]) -> dict[str, Any]:
         elif parameter.default is inspect.Parameter.empty:
             raise SchemaError(f"the finder {finder.__name__} needs '{name}'", f"one of {', '.join(facts)}")
     return wanted
+
+
+def chosen(finder: Finder, options: FindOptions) -> dict[str, Any]:
+    """The options that `finder` names as parameters, such as `imbalance`; a fact of the same name goes first."""
+    names = inspect.signature(finder).parameters.keys() - RESTS_ON.keys()
+    return {option.name: getattr(options, option.name) for option in fields(options) if option.name in names}
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from curate.issues.groups import KEEP_ONE, name_groups
-from curate.issues.kinds import ABOUT_CLASSES, IMPACT, LEAK_BESIDE_TEST, OTHER_IMPACT
+from curate.issues.groups import name_groups
+from curate.issues.kinds import KEEP_ONE, LEAK_BESIDE_TEST, kind_of
 from curate.issues.table import issue_names
 
 EVIDENCE = ("suggested_label", "nearest_id", "group_id")
@@ -69,8 +69,9 @@ def _one_issue(table: pd.DataFrame, issue: str) -> pd.DataFrame:
 
 def open_flags(samples: pd.DataFrame, issues: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """All flags on readable samples that a person can settle, with `group`, `impact`, `sha256`, `label`, `split`."""
-    flags = long_table({finder: table for finder, table in issues.items() if finder != ABOUT_CLASSES})
-    flags["impact"] = flags["issue"].map(IMPACT).fillna(OTHER_IMPACT).astype("float64")
+    asked = {finder: table for finder, table in issues.items() if any(kind_of(i).is_asked for i in issue_names(table))}
+    flags = long_table(asked)
+    flags["impact"] = flags["issue"].map({i: kind_of(i).impact for i in flags["issue"].unique()}).astype("float64")
     flags = flags[flags["impact"] > 0].merge(samples[["sample_id", "sha256", "label", "split"]], on="sample_id")
     flags["group"] = name_groups(flags)
     leaks = flags["issue"].eq("leak")

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import pandas as pd
 
-KEEP_ONE = ("leak", "exact_duplicate", "near_duplicate")  # of such a group a copy stays; most severe first
+from curate.issues.kinds import KEEP_ONE
+
 PROTECTED = {"test": 0, "val": 1}  # the copy of a held-out split stays before one in train
 
 

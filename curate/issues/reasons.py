@@ -7,18 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from curate.issues.groups import KEEP_ONE
-
-# What was measured, for the issues of quality: columns of SAMPLES, and a sentence for them.
-MEASURED = {
-    "dark": (["brightness_p99"], "very dark: its brightest parts reach {:.0%} of white"),
-    "bright": (["brightness_p5"], "very bright: even its darkest parts are at {:.0%} of white"),
-    "blurry": ([], "blurred: hardly any fine detail"),
-    "low_information": (["entropy"], "hardly any content: {:.1f} bits of entropy"),
-    "odd_size": (["width", "height"], "unusual size: {:.0f}×{:.0f} pixels"),
-    "odd_aspect_ratio": (["width", "height"], "unusual shape: {:.0f}×{:.0f} pixels"),
-    "grayscale": ([], "grey among coloured pictures"),
-}
+from curate.issues.kinds import kind_of
 
 
 def describe(flags: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
@@ -30,7 +19,7 @@ def describe(flags: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame) ->
     samples : schema SAMPLES
     pairs : schema PAIRS, which tells how alike two pictures are
     """
-    columns = sorted({name for names, _ in MEASURED.values() for name in names})
+    columns = sorted({name for issue in flags["issue"].unique() for name in kind_of(issue).measured})
     samples = samples[samples["sample_id"].isin(pd.concat([flags["sample_id"], flags["nearest_id"]]).dropna())]
     facts = flags.merge(samples[["sample_id", *columns]], on="sample_id", how="left")
     facts["similarity"] = _similarity(facts, pairs)
@@ -40,18 +29,16 @@ def describe(flags: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame) ->
 
 
 def _line(row: Mapping[Any, Any]) -> str:
-    issue, sure = row["issue"], f"({row['probability']:.2f})"
-    columns, sentence = MEASURED.get(issue, ([], ""))
-    if issue == "label":
+    kind, sure = kind_of(row["issue"]), f"({row['probability']:.2f})"
+    measured = [row[column] for column in kind.measured]
+    if kind.proposes == "relabel":
         text = _label(row, sure)
-    elif issue in KEEP_ONE:
+    elif kind.keeps_one:
         text = _duplicate(row)
-    elif issue == "outlier":
-        text = f"unlike the other pictures {sure}"
-    elif sentence and not any(pd.isna(row[column]) for column in columns):
-        text = sentence.format(*(row[column] for column in columns))
+    elif kind.sentence and not any(map(pd.isna, measured)):
+        text = kind.sentence.format(*measured, sure=sure)
     else:
-        text = f"{issue.replace('_', ' ')} {sure}"
+        text = f"{kind.words} {sure}"
     return f"put off as unsure: {text}" if row["put_off"] else text
 
 

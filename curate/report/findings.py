@@ -9,7 +9,7 @@ import pandas as pd
 
 from curate.decisions.decision import read_evidence
 from curate.issues.flags import has_probability, long_table
-from curate.issues.kinds import NOTES, TWINS
+from curate.issues.kinds import KEEP_ONE, all_kinds, kind_of
 from curate.issues.table import issue_names
 from curate.report.facts import ReportFacts
 from curate.report.maps import TILES_PER_ROW
@@ -48,9 +48,9 @@ def _found(facts: ReportFacts, flags: pd.DataFrame, names: list[str], picture: P
     found = []
     for name in names:
         rows = flags[flags["issue"] == name]
-        view = {"name": name, "note": NOTES.get(name, ""), "n": len(rows), "twins": name in TWINS}
+        view = {"name": name, "note": kind_of(name).note, "n": len(rows), "twins": name in KEEP_ONE}
         view["expected"] = float(rows["probability"].sum()) if name in calibrated else None
-        view["items"] = twins.of(rows, name) if name in TWINS else _worst(rows, samples, picture, decided)
+        view["items"] = twins.of(rows, name) if name in KEEP_ONE else _worst(rows, samples, picture, decided)
         found.append(view)
     return found
 
@@ -107,8 +107,8 @@ def _flagged(issues: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _page_order(issue: str) -> tuple[int, str]:
-    known = list(NOTES)
-    return (known.index(issue) if issue in NOTES else len(known), issue)
+    known = list(all_kinds())
+    return (known.index(issue) if issue in known else len(known), issue)
 
 
 def _by_id(samples: pd.DataFrame | None) -> Samples:

@@ -9,7 +9,7 @@ import pandas as pd
 from curate.decisions.decision import FIELDS, evidence
 from curate.errors import LedgerError
 from curate.issues.flags import probability
-from curate.issues.groups import KEEP_ONE
+from curate.issues.kinds import KEEP_ONE
 from curate.issues.table import issue_names
 from curate.review.queue import build_queue
 from curate.schema import ACTIONS

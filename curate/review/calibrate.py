@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from curate.decisions.decision import read_evidence
-from curate.issues.groups import KEEP_ONE
+from curate.issues.kinds import KEEP_ONE
 
 # Prior of the line  logit(true) = shift + slope * logit(claimed). A finder that nobody judged yet is believed,
 # with little conviction: its odds may well be wrong by a factor of e^2. docs/review.md tells how this was chosen.

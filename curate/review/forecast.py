@@ -11,8 +11,7 @@ import pandas as pd
 
 from curate.decisions.moves import follow_moves
 from curate.issues.flags import has_probability, open_flags, probability
-from curate.issues.groups import KEEP_ONE
-from curate.issues.kinds import ABOUT_CLASSES
+from curate.issues.kinds import KEEP_ONE, kind_of
 from curate.issues.table import issue_names
 from curate.review.calibrate import UNJUDGED, Calibration, calibrate_all, interval, outcomes
 
@@ -142,9 +141,9 @@ def _expected_unflagged(
     """Right ones below the cut, of the issues judged sample by sample whose finder gives probabilities."""
     expected = {}
     readable = pd.Index(samples["sample_id"])
-    for finder, table in issues.items():
+    for table in issues.values():
         for issue in issue_names(table):
-            if finder == ABOUT_CLASSES or issue in KEEP_ONE or not has_probability(table, issue):
+            if not kind_of(issue).is_asked or issue in KEEP_ONE or not has_probability(table, issue):
                 continue
             decided = decisions.loc[decisions["issue"].eq(issue), "sample_id"]
             is_readable = readable.get_indexer(table["sample_id"]) >= 0  # `isin` makes a scalar of every value

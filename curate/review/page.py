@@ -16,8 +16,7 @@ from typing import Any
 import pandas as pd
 
 from curate.errors import DecodeError
-from curate.issues.groups import KEEP_ONE
-from curate.issues.kinds import TITLES
+from curate.issues.kinds import KEEP_ONE, kind_of
 from curate.review.forecast import Outlook
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -207,7 +206,7 @@ def _tile(row: Mapping[Any, Any], pictures: _Pictures) -> Tile:
 
 
 def _title(issue: str) -> str:
-    return TITLES.get(issue, issue.replace("_", " "))
+    return kind_of(issue).heading
 
 
 def _counts(cards: Sequence[Card]) -> dict[str, int]:

@@ -8,7 +8,8 @@ import pandas as pd
 
 from curate.decisions.moves import follow_moves
 from curate.issues.flags import open_flags
-from curate.issues.groups import KEEP_ONE, best_first
+from curate.issues.groups import best_first
+from curate.issues.kinds import KEEP_ONE, kind_of
 from curate.issues.reasons import describe
 from curate.review.calibrate import UNJUDGED, calibrate_all, outcomes
 from curate.schema import conform, empty
@@ -24,8 +25,8 @@ def build_queue(
 ) -> pd.DataFrame:
     """Rank every flag that still needs a person.
 
-    Entries are ordered by probability × impact (`IMPACT`), the probability corrected by the verdicts so far
-    (`curate.review.calibrate`). The members of a group share a rank, and so one decision: of a duplicated
+    Entries are ordered by probability × impact (`curate.issues.kinds`), the probability corrected by the verdicts
+    so far (`curate.review.calibrate`). The members of a group share a rank, and so one decision: of a duplicated
     picture one copy is proposed to be kept and the others to be dropped (`curate.issues.groups.best_first`).
     A picture that is in several groups is asked about under the gravest (leak, exact, near); once that is
     settled the next comes up, if there is still something to settle. Decided flags and dropped samples leave
@@ -80,8 +81,8 @@ def _question(table: pd.DataFrame) -> pd.Series:
 def _with_proposals(flags: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
     """Add `proposed_action`, and `best` and `why` where one of a group is to be kept."""
     suggests = flags["suggested_label"].notna() & flags["suggested_label"].ne(flags["label"])
-    flags["proposed_action"] = "drop"
-    flags.loc[flags["issue"].eq("label") & suggests, "proposed_action"] = "relabel"
+    proposes = flags["issue"].map({issue: kind_of(issue).proposes for issue in flags["issue"].unique()})
+    flags["proposed_action"] = proposes.where(proposes.ne("relabel") | suggests, "drop")
     grouped = flags["issue"].isin(KEEP_ONE) & flags["group"].notna()
     order = best_first(
         flags[grouped],

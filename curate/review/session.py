@@ -17,7 +17,7 @@ from curate.decisions.ledger import Ledger
 from curate.decisions.moves import follow_moves
 from curate.errors import ReviewError
 from curate.issues.flags import open_flags
-from curate.issues.groups import KEEP_ONE
+from curate.issues.kinds import KEEP_ONE
 from curate.review.forecast import Outlook, outlook
 from curate.review.queue import build_queue
 from curate.schema import empty

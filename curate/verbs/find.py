@@ -13,7 +13,7 @@ from curate.artifacts import (
     SPLIT_PROOF,
 )
 from curate.config import FindOptions, SplitOptions
-from curate.find.facts import RESTS_ON, Facts, Finder, needs
+from curate.find.facts import RESTS_ON, Facts, Finder, chosen, needs
 from curate.machine.allocator import give_back
 from curate.progress import Progress, silent
 from curate.schema import TABLES, conform
@@ -88,31 +88,30 @@ def find(
                 not_run[name] = reason
                 workspace.forget(name)
             else:
-                flagged |= run_finder(workspace, facts, name, finder)
+                flagged |= run_finder(plan, facts, name, finder)
             give_back()
             advance(1)
-        keep_class_report(workspace, facts)
+        keep_class_report(plan, facts)
     return FindSummary(flagged, len(facts.scan), workspace.read(SPLIT_PROOF)["text"], not_run, own_kinds(workspace))
 
 
 def reason_against(facts: Facts, finder: Finder) -> str:
     """Why `finder` can't run on these samples; empty where it can."""
-
     return "; ".join(facts.lacking[name] for name in needs(finder, facts.offered()) if name in facts.lacking)
 
 
-def run_finder(workspace: Workspace, facts: Facts, name: str, finder: Finder) -> dict[str, int]:
+def run_finder(plan: Preparation, facts: Facts, name: str, finder: Finder) -> dict[str, int]:
     """Run one finder where its table is stale, keep a row for every sample, and count its flags."""
     from curate.issues.table import cover_all, issue_names
     from curate.schema import validate_issues
 
-    wanted = needs(finder, facts.offered())
+    wanted, options = needs(finder, facts.offered()), chosen(finder, plan.options)
 
     def make() -> pd.DataFrame:
-        table = cover_all(finder(**wanted), facts.scan["sample_id"])
+        table = cover_all(finder(**wanted, **options), facts.scan["sample_id"])
         return conform(name, table) if name in TABLES else validate_issues(issue_names(table), table)
 
-    table = workspace.derive(name, make, inputs=_inputs_of(workspace, wanted))
+    table = plan.workspace.derive(name, make, inputs=_inputs_of(plan.workspace, wanted), parameters=options)
     return {issue: int(table[f"is_{issue}_issue"].sum()) for issue in issue_names(table)}
 
 
@@ -122,11 +121,13 @@ def _inputs_of(workspace: Workspace, wanted: Iterable[str]) -> list[str]:
     return sorted(files | ({neighbors_of(workspace)} if "neighbors" in wanted else set()))
 
 
-def keep_class_report(workspace: Workspace, facts: Facts) -> None:
+def keep_class_report(plan: Preparation, facts: Facts) -> None:
+    """What the report says of classes; nothing where there is nothing to go by."""
     from curate.find.classes.report import class_report
 
     if reason_against(facts, class_report):
-        workspace.forget(CLASS_REPORT)
+        plan.workspace.forget(CLASS_REPORT)
         return
-    wanted = needs(class_report, facts.offered())
-    workspace.derive(CLASS_REPORT, lambda: class_report(**wanted), inputs=_inputs_of(workspace, wanted))
+    wanted, options = needs(class_report, facts.offered()), chosen(class_report, plan.options)
+    inputs = _inputs_of(plan.workspace, wanted)
+    plan.workspace.derive(CLASS_REPORT, lambda: class_report(**wanted, **options), inputs=inputs, parameters=options)

@@ -160,7 +160,7 @@ def _derived(plan: Preparation, name: str, make: Callable[[], Prediction], input
         made = make()
         return {part.name: np.asarray(getattr(made, part.name)) for part in fields(made)}
 
-    return Prediction(**plan.workspace.derive(name, arrays, inputs=inputs, parameters=asdict(plan.options)))
+    return Prediction(**plan.workspace.derive(name, arrays, inputs=inputs, parameters={"seed": plan.options.seed}))
 
 
 def _of_the_trainer(plan: Preparation, facts: Facts, said: pd.DataFrame) -> str:

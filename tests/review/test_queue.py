@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from small_tables import flag_table, make_decisions, make_pairs, make_samples, sha
 
-from curate.issues.kinds import IMPACT
+from curate.issues.kinds import kind_of
 from curate.review.queue import build_queue
 from curate.schema import empty, validate
 
@@ -49,7 +49,8 @@ def test_entries_are_ordered_by_probability_times_impact() -> None:
     queue = validate("queue", build_queue(samples, issues, NO_PAIRS, NONE))
     assert queue["sample_id"].tolist() == ["b", "c", "a", "d"]
     assert queue["rank"].tolist() == [1, 2, 3, 4]
-    assert queue["priority"].to_numpy() == pytest.approx(queue["probability"] * queue["issue"].map(IMPACT))
+    impact = queue["issue"].map(lambda issue: kind_of(issue).impact)
+    assert queue["priority"].to_numpy() == pytest.approx(queue["probability"] * impact)
 
 
 def test_a_leak_into_test_comes_before_a_leak_into_val_and_before_a_label_error() -> None:

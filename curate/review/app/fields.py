@@ -9,17 +9,13 @@ import pandas as pd
 
 from curate.decisions.decision import plain
 from curate.issues.flags import probability
-from curate.issues.groups import KEEP_ONE
-from curate.issues.kinds import ABOUT_CLASSES
+from curate.issues.kinds import KEEP_ONE, OTHER_VIEW, VIEWS, issues_of_view, kind_of
 from curate.issues.table import issue_names
 from curate.review.session import Desk, gathered
 from curate.schema import MEASUREMENTS
 
-# The saved views' order: places in the queue, by what is asked.
-DUPLICATES = ("exact_duplicate", "near_duplicate")
-QUALITY = ("dark", "bright", "blurry", "low_information", "odd_size", "odd_aspect_ratio", "grayscale")
-PLACES = {"label": ("label",), "leak": ("leak",), "duplicate": DUPLICATES, "outlier": ("outlier",), "quality": QUALITY}
-OTHER = "other"  # issues of third parties' finders
+PLACES = {view: issues_of_view(view) for view in VIEWS}  # the saved views: places in the queue, by what is asked
+OTHER = OTHER_VIEW  # issues that nobody has described
 
 QUESTION = ("question", "proposed", "suggested_label", "why", "place")
 LABELS = ("given_label", "split", "group", "annotations", "is_conflict", "consensus_score")
@@ -30,7 +26,8 @@ MEASURED = tuple(c.name for c in MEASUREMENTS if c.name not in ("mtime_ns", "sha
 
 def place_of(issue: str) -> str:
     """The saved view that an issue belongs to."""
-    return next((view for view, issues in PLACES.items() if issue in issues), OTHER)
+    view = kind_of(issue).view
+    return view if view in PLACES else OTHER
 
 
 def sample_rows(desk: Desk) -> pd.DataFrame:
@@ -80,11 +77,9 @@ def _annotators(desk: Desk) -> pd.DataFrame:
 def _scores(desk: Desk) -> pd.DataFrame:
     """Score and probability of each issue that is judged sample by sample."""
     columns: dict[str, pd.Series] = {}
-    for finder, table in desk.tables.issues.items():
-        if finder == ABOUT_CLASSES:
-            continue
+    for table in desk.tables.issues.values():
         indexed = table.set_index("sample_id")
-        for issue in issue_names(table):
+        for issue in (name for name in issue_names(table) if kind_of(name).is_asked):
             score = indexed[f"{issue}_score"].astype("float64")
             if score.notna().any() and score.lt(1.0).any():
                 columns[f"{issue}_score"] = score

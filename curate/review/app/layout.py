@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate.review.app.fields import DECISION, DUPLICATES, LABELS, MEASURED, QUALITY, QUESTION
+from curate.review.app.fields import DECISION, LABELS, MEASURED, PLACES, QUESTION
 
 Dataset = Any  # fiftyone.Dataset
 
@@ -34,13 +34,13 @@ class SavedView:
 QUEUE_VIEW = "Queue"
 VIEWS = (
     SavedView(QUEUE_VIEW, "place", (), "#EE6600", "everything undecided, most valuable first"),
-    SavedView("Label issues", "label_place", ("label",), "#D54B45", "wrong labels, worst first"),
-    SavedView("Duplicates", "duplicate_place", DUPLICATES, "#8B5CF6", "copies side by side, the one to keep first"),
-    SavedView("Leaks", "leak_place", ("leak",), "#B9770E", "copies across splits, side by side"),
-    SavedView("Outliers", "outlier_place", ("outlier",), "#2E86C1", "unlike everything else"),
-    SavedView("Quality", "quality_place", QUALITY, "#7D8590", "dark, bright, blurred, empty or oddly shaped"),
+    SavedView("Label issues", "label_place", PLACES["label"], "#D54B45", "wrong labels, worst first"),
+    SavedView("Duplicates", "duplicate_place", PLACES["duplicate"], "#8B5CF6", "copies side by side, best first"),
+    SavedView("Leaks", "leak_place", PLACES["leak"], "#B9770E", "copies across splits, side by side"),
+    SavedView("Outliers", "outlier_place", PLACES["outlier"], "#2E86C1", "unlike everything else"),
+    SavedView("Quality", "quality_place", PLACES["quality"], "#7D8590", "dark, bright, blurred, empty, odd"),
     SavedView("Other issues", "other_place", (), "#7D8590", "of further finders"),
-    SavedView("Annotator conflicts", "conflict_place", ("label",), "#C2410C", "people differ; least certain first"),
+    SavedView("Annotator conflicts", "conflict_place", PLACES["label"], "#C2410C", "people differ; least sure first"),
     SavedView("Decided", "decided_at", (), "#2E9E5B", "the latest verdict first", reverse=True),
 )
 ISSUES_OF = {view.name: view.issues for view in VIEWS}

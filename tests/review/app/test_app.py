@@ -19,7 +19,7 @@ import pytest
 from app_process import App, ask, is_running, needs_app
 
 from curate.decisions.ledger import Ledger
-from curate.review.app.fields import DUPLICATES
+from curate.issues.kinds import issues_of_view
 from curate.review.session import Desk
 from curate.verbs.app import read_tables
 from curate.workspace import Workspace
@@ -136,7 +136,7 @@ def test_verdicts_by_key_button_and_form_are_in_the_ledger_and_outlive_the_datab
         copies.page.keyboard.press("Alt+u")  # at once: it is for the next sample, which comes by itself
         copies.recorded(8)
         suggested = str(desk.question(first, ("label",))["suggested_label"])
-        of_copy = {s: str(desk.question(s, DUPLICATES)["issue"]) for s in (gone, opened, after_it)}
+        of_copy = {s: str(desk.question(s, issues_of_view("duplicate"))["issue"]) for s in (gone, opened, after_it)}
         expected = {
             (first, "label", "relabel", suggested),
             (second, "label", "keep", None),

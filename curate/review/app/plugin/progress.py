@@ -8,7 +8,7 @@ from typing import Any
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from curate.issues.groups import KEEP_ONE
+from curate.issues.kinds import KEEP_ONE
 from curate.review.app.session import Sitting, current
 from curate.review.forecast import Outlook
 from curate.text import for_markdown
