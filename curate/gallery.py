@@ -62,6 +62,7 @@ def gallery(workspace: Workspace, issue: str, n: int) -> Gallery:
 
 def _reasons(workspace: Workspace, issue: str) -> dict[str, str]:
     """sample_id → the line of evidence of an issue that the queue asks about; decided or not."""
+    from curate.decisions.decision import InForce
     from curate.review.queue import build_queue
     from curate.schema import empty
     from curate.verbs.issues import found_issues, require_issue
@@ -69,7 +70,7 @@ def _reasons(workspace: Workspace, issue: str) -> dict[str, str]:
     found = found_issues(workspace)
     finder = require_issue(found, issue)
     pairs = workspace.read("near_duplicate_pairs")
-    queue = build_queue(workspace.read("samples"), {finder: found[finder]}, pairs, empty("decisions"))
+    queue = build_queue(workspace.read("samples"), {finder: found[finder]}, pairs, InForce(empty("decisions")))
     return dict(queue.loc[queue["issue"].eq(issue), ["sample_id", "reason"]].to_numpy().tolist())
 
 

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import re
 import shutil
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ OTHERWISE = {  # option of a command → what stands for it in Python
     "allow_new_classes": "new_classes",
     "out": "export",  # of apply
     "csv_out": "csv",
+    "settings": "options",
 }
 HOSTILE = '<b onclick="x">3</b>'
 
@@ -85,7 +86,7 @@ def own_probs(ds: curate.Dataset) -> pd.DataFrame:
 def test_every_command_has_a_method_that_takes_its_options(name: str) -> None:
     method = getattr(curate.Dataset, name)
     assert inspect.getdoc(method)
-    options = {field.name for kind in vars(config).values() if inspect.isclass(kind) for field in fields(kind)}
+    options = {field.name for kind in vars(config).values() if is_dataclass(kind) for field in fields(kind)}
     known = {*inspect.signature(method).parameters, *options}
     for parameter in main.commands[name].params:
         if parameter.name not in known | FOR_THE_TERMINAL and (name, parameter.name) not in A_TABLE_HAS_THEM_ALL:

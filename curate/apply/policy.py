@@ -8,8 +8,7 @@ import pandas as pd
 
 from curate.apply.guards import cap_drops, empty_no_class, protect_test
 from curate.config import PolicyOptions
-from curate.decisions.decision import read_evidence
-from curate.decisions.moves import follow_moves
+from curate.decisions.decision import InForce, read_evidence
 from curate.issues.flags import probability
 from curate.issues.groups import best_first, linked
 from curate.issues.kinds import KEEP_ONE, kind_of
@@ -25,7 +24,7 @@ PRECEDENCE = {"drop": 0, "relabel": 1, "keep": 2}
 def plan(
     samples: pd.DataFrame,
     issues: Mapping[str, pd.DataFrame],
-    decisions: pd.DataFrame,
+    decisions: InForce,
     pairs: pd.DataFrame,
     *,
     options: PolicyOptions | None = None,
@@ -41,7 +40,7 @@ def plan(
     ----------
     samples : schema SAMPLES
     issues : finder → its table
-    decisions : schema DECISIONS, in force; moved files are followed
+    decisions : schema DECISIONS, in force on today's files
     pairs : schema PAIRS; those of kind `exact` are what `drop_duplicates` drops
     options : thresholds and guards
 
@@ -54,13 +53,13 @@ def plan(
     PolicyError : people's verdicts would drop more of a class than `class_cap`, or empty one
     """
     options = options or PolicyOptions()
-    decisions = follow_moves(decisions, samples, pairs).decisions.sort_values("decision_id")
+    standing = decisions.sort_values("decision_id")
     samples = samples[samples["status"].eq("ok")]
-    decisions = decisions[decisions["sample_id"].isin(samples["sample_id"])]
-    proposals = [_from_decisions(decisions, samples), _from_probabilities(samples, issues, decisions, options)]
+    standing = standing[standing["sample_id"].isin(samples["sample_id"])]
+    proposals = [_from_decisions(standing, samples), _from_probabilities(samples, issues, standing, options)]
     copies = _exact_copies(pairs, samples)
     if options.drop_duplicates:
-        proposals.append(_from_copies(samples, issues, decisions, copies))
+        proposals.append(_from_copies(samples, issues, standing, copies))
     actions = _one_per_sample(pd.concat(proposals, ignore_index=True))
     actions = protect_test(actions, samples, options)
     actions = cap_drops(actions, samples, copies, options)

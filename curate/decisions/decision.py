@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NewType
 
 import pandas as pd
 
 from curate.errors import LedgerError
 from curate.schema import ACTIONS
+
+Recorded = NewType("Recorded", pd.DataFrame)  # schema DECISIONS: what people decided, of the pictures there were then
+InForce = NewType("InForce", pd.DataFrame)  # schema DECISIONS: what of it stands on today's files, under their names
 
 FIELDS = ("sample_id", "sha256", "issue", "action", "label", "reviewer", "reason", "evidence")
 NEEDED = ("sample_id", "issue", "action", "reviewer")

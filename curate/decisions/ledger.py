@@ -30,7 +30,7 @@ from curate.decisions.database import (
     transaction,
     version_of,
 )
-from curate.decisions.decision import checked, records
+from curate.decisions.decision import Recorded, checked, records
 from curate.errors import LedgerError
 from curate.schema import TABLES
 
@@ -101,7 +101,7 @@ class Ledger:
         with self._writing(f"{len(rows)} decision(s) not recorded") as database:
             return _append(database, rows)
 
-    def add_given(self, decide: Callable[[pd.DataFrame], pd.DataFrame]) -> list[int]:
+    def add_given(self, decide: Callable[[Recorded], pd.DataFrame]) -> list[int]:
         """Record what `decide` says of the decisions in force, which nobody else can change in between.
 
         Parameters
@@ -148,16 +148,14 @@ class Ledger:
             _append(database, [_undo_row(database, decision_id, reviewer, reason) for decision_id in ids])
             return ids
 
-    def current(self) -> pd.DataFrame:
+    def current(self) -> Recorded:
         """The decisions in force (schema DECISIONS): per sample, content and issue the last that was not undone.
 
         Those on contents that a sample had before stay: their pictures may have another name now, or come back.
-        `curate.decisions.moves.follow_moves` tells which of them stand on today's files.
+        `curate.decisions.moves.reconcile` tells which of them stand on today's files.
         """
-        return self._select(
-            COLUMNS,
-            f"SELECT {', '.join(COLUMNS)} FROM decisions WHERE {STANDING} AND NOT {SUPERSEDED} ORDER BY decision_id",
-        )
+        rows = f"SELECT {', '.join(COLUMNS)} FROM decisions WHERE {STANDING} AND NOT {SUPERSEDED}"
+        return Recorded(self._select(COLUMNS, f"{rows} ORDER BY decision_id"))
 
     def history(self) -> pd.DataFrame:
         """Every row ever written, in order: DECISIONS and `entry`, `undoes` (id or null) and `undone` (bool).

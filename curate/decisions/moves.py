@@ -8,11 +8,11 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from curate.decisions.decision import read_evidence
+from curate.decisions.decision import InForce, Recorded, read_evidence
 
 
 @dataclass(frozen=True)
-class Followed:
+class Reconciled:
     """Decisions as they stand on today's files.
 
     Attributes
@@ -23,13 +23,13 @@ class Followed:
         is again what it was
     """
 
-    decisions: pd.DataFrame
+    decisions: InForce
     moved: int
     stale: pd.DataFrame
 
 
-def follow_moves(decisions: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataFrame | None = None) -> Followed:
-    """Match decisions with today's files. Calling it again on its own result changes nothing.
+def reconcile(decisions: Recorded, samples: pd.DataFrame, pairs: pd.DataFrame | None = None) -> Reconciled:
+    """Match decisions with today's files.
 
     A decision stands where its file still has the content it had (or where no content was recorded). Where
     the file is gone or holds something else, the decision goes to a file of the same content without a decision
@@ -62,8 +62,8 @@ def follow_moves(decisions: pd.DataFrame, samples: pd.DataFrame, pairs: pd.DataF
         why = why.mask(why.eq("") & applies, objection)
     stands = why.eq("")
     in_force = decisions[stands].assign(sample_id=places[stands].astype(decisions["sample_id"].dtype))
-    return Followed(
-        decisions=in_force.reset_index(drop=True),
+    return Reconciled(
+        decisions=InForce(in_force.reset_index(drop=True)),
         moved=int((stands & places.ne(decisions["sample_id"])).sum()),
         stale=decisions[~stands].assign(why=why[~stands]).reset_index(drop=True),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from curate.decisions.decision import InForce
 from curate.report.maps import EmbeddingMap
 
 
@@ -60,7 +61,7 @@ class ReportFacts:
     issues: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     pairs: pd.DataFrame | None = None
     embedding_map: EmbeddingMap | None = None
-    decisions: pd.DataFrame | None = None
+    decisions: InForce | None = None
     reviewers: Sequence[Mapping[str, Any]] = ()
     versions: Sequence[Mapping[str, Any]] = ()
     compared: tuple[int, int] | None = None

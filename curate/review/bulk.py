@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from curate.decisions.decision import FIELDS, evidence
+from curate.decisions.decision import FIELDS, InForce, evidence
 from curate.errors import LedgerError
 from curate.issues.flags import probability
 from curate.issues.kinds import KEEP_ONE
@@ -19,7 +19,7 @@ def bulk_decisions(
     samples: pd.DataFrame,
     issues: Mapping[str, pd.DataFrame],
     pairs: pd.DataFrame,
-    decisions: pd.DataFrame,
+    decisions: InForce,
     *,
     issue: str,
     above: float,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from curate.decisions.decision import read_evidence
+from curate.decisions.decision import InForce, read_evidence
 from curate.issues.kinds import KEEP_ONE
 
 # Prior of the line  logit(true) = shift + slope * logit(claimed). A finder that nobody judged yet is believed,
@@ -91,7 +91,7 @@ def interval(expected: float, variance: float, n: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def outcomes(flags: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
+def outcomes(flags: pd.DataFrame, decisions: InForce) -> pd.DataFrame:
     """What people said of the flags they looked at, one row per flag or group: `issue, claimed, right`.
 
     A flag is right where a person dropped or relabelled. A group is right where a member was, and wrong once

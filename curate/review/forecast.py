@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from curate.decisions.moves import follow_moves
+from curate.decisions.decision import InForce
 from curate.issues.flags import has_probability, open_flags, probability
 from curate.issues.kinds import KEEP_ONE, kind_of
 from curate.issues.table import issue_names
@@ -56,7 +56,7 @@ class Outlook:
 def outlook(
     samples: pd.DataFrame,
     issues: Mapping[str, pd.DataFrame],
-    decisions: pd.DataFrame,
+    decisions: InForce,
     queue: pd.DataFrame,
     *,
     next_n: int = NEXT,
@@ -74,7 +74,6 @@ def outlook(
     next_n : how many entries ahead to look
     """
     readable = samples[samples["status"].eq("ok")]
-    decisions = follow_moves(decisions, readable).decisions
     judged = outcomes(open_flags(readable, issues), decisions)
     lines = calibrate_all(judged)
     entries = queue.groupby(["rank", "issue"], as_index=False).agg(probability=("probability", "max"))
@@ -135,7 +134,7 @@ def _row(
 def _expected_unflagged(
     samples: pd.DataFrame,
     issues: Mapping[str, pd.DataFrame],
-    decisions: pd.DataFrame,
+    decisions: InForce,
     lines: Mapping[str, Calibration],
 ) -> dict[str, float]:
     """Right ones below the cut, of the issues judged sample by sample whose finder gives probabilities."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from curate.decisions.moves import follow_moves
+from curate.decisions.decision import InForce
 from curate.issues.flags import open_flags
 from curate.issues.groups import best_first
 from curate.issues.kinds import KEEP_ONE, kind_of
@@ -19,7 +19,7 @@ def build_queue(
     samples: pd.DataFrame,
     issues: Mapping[str, pd.DataFrame],
     pairs: pd.DataFrame,
-    decisions: pd.DataFrame,
+    decisions: InForce,
     *,
     limit: int | None = None,
 ) -> pd.DataFrame:
@@ -46,7 +46,6 @@ def build_queue(
     the rows of the input, the result is the same.
     """
     samples = samples[samples["status"].eq("ok")]
-    decisions = follow_moves(decisions, samples, pairs).decisions
     flags = open_flags(samples, issues)
     calibration = calibrate_all(outcomes(flags, decisions))
     flags = _with_proposals(_with_verdicts(flags, decisions), samples)
@@ -61,7 +60,7 @@ def build_queue(
     return conform("queue", queue.assign(reason=describe(queue, samples, pairs)))
 
 
-def _with_verdicts(flags: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
+def _with_verdicts(flags: pd.DataFrame, decisions: InForce) -> pd.DataFrame:
     """Leave out samples that were dropped; add the `verdict` on each flag (null, keep, relabel, unsure).
 
     Leaks, exact and near duplicates ask one question: is this copy to stay? A verdict on one answers all three.

@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from curate.decisions.decision import evidence, plain
+from curate.decisions.decision import InForce, evidence, plain
 from curate.decisions.ledger import Ledger
-from curate.decisions.moves import follow_moves
+from curate.decisions.moves import reconcile
 from curate.errors import ReviewError
 from curate.issues.flags import open_flags
 from curate.issues.kinds import KEEP_ONE
@@ -215,15 +215,15 @@ class Desk:
 
     # ---- inside --------------------------------------------------------------------------------
 
-    def _in_force(self) -> pd.DataFrame:
-        followed = follow_moves(self.ledger.current(), self.tables.samples, self.tables.pairs)
-        return followed.decisions.sort_values("decision_id")
+    def _in_force(self) -> InForce:
+        reconciled = reconcile(self.ledger.current(), self.tables.samples, self.tables.pairs)
+        return InForce(reconciled.decisions.sort_values("decision_id"))
 
-    def _answered(self) -> pd.DataFrame:
+    def _answered(self) -> InForce:
         """The decisions that empty the queue."""
         if not self.double:
             return self.decisions
-        return self.decisions[self.decisions["reviewer"].eq(self.reviewer)]
+        return InForce(self.decisions[self.decisions["reviewer"].eq(self.reviewer)])
 
     def _row(self, sample_id: str, action: str, issues: Collection[str]) -> dict[str, Any]:
         """The question that a verdict answers."""

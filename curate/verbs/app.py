@@ -13,7 +13,7 @@ import pandas as pd
 
 from curate.artifacts import ANSWERS
 from curate.decisions.ledger import Ledger
-from curate.decisions.moves import follow_moves
+from curate.decisions.moves import reconcile
 from curate.review.app.running import alone
 from curate.review.app.serve import DOOR, LOCK, check_address, open_database, page_path, serve_app
 from curate.review.session import Desk, Tables
@@ -123,7 +123,7 @@ def _write_answers(workspace: Workspace, ledger: Ledger) -> None:
     from curate.decisions.decision import read_evidence
     from curate.ingest.annotations import ARBITER
 
-    decisions = follow_moves(ledger.current(), workspace.read("samples")).decisions
+    decisions = reconcile(ledger.current(), workspace.read("samples")).decisions
     settled = decisions[read_evidence(decisions, "votes").notna() & decisions["action"].isin(["keep", "relabel"])]
     if settled.empty:
         return

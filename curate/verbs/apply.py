@@ -17,7 +17,7 @@ from curate.config import PolicyOptions
 from curate.errors import ExportError, StageMissing, WorkspaceError
 from curate.files import Shape, digest_of, read_sealed, read_table, replacing_folder, sealed
 from curate.progress import Progress, silent
-from curate.verbs.decide import decisions_in_force, digest_of_decisions
+from curate.verbs.decide import digest_of_decisions, recorded_decisions
 from curate.verbs.issues import found_issues
 from curate.workspace import Workspace
 
@@ -77,7 +77,7 @@ def apply(
     """
     from curate.apply.policy import plan
     from curate.apply.version import build
-    from curate.decisions.moves import follow_moves
+    from curate.decisions.moves import reconcile
 
     options = options or PolicyOptions()
     if export_to:
@@ -88,9 +88,9 @@ def apply(
             workspace.read("near_duplicate_pairs"),
             found_issues(workspace),
         )
-        recorded = decisions_in_force(workspace)  # once: verdicts may come in meanwhile
-        followed = follow_moves(recorded, samples, pairs)
-        actions = plan(samples, issues, followed.decisions, pairs, options=options)
+        recorded = recorded_decisions(workspace)  # once: verdicts may come in meanwhile
+        reconciled = reconcile(recorded, samples, pairs)
+        actions = plan(samples, issues, reconciled.decisions, pairs, options=options)
         manifest, rejected = build(samples, actions)
         counts = {
             "samples": len(manifest),
@@ -99,7 +99,7 @@ def apply(
             "unreadable": int(rejected["decided_by"].eq("unreadable").sum()),
         }
         if dry_run:
-            return ApplySummary(None, counts, actions, followed.stale, [])
+            return ApplySummary(None, counts, actions, reconciled.stale, [])
         tables = {INGESTED: _as_ingested(samples), "manifest": manifest, "rejected": rejected, "actions": actions}
         version = _keep(workspace, tables, counts, options)
         workspace.write(
@@ -108,7 +108,7 @@ def apply(
             parameters={"policy": asdict(options), "decisions": digest_of_decisions(recorded)},
             inputs=["samples", *issues],
         )
-    return ApplySummary(version, counts, actions, followed.stale, _export(manifest, export_to, how, csv, progress))
+    return ApplySummary(version, counts, actions, reconciled.stale, _export(manifest, export_to, how, csv, progress))
 
 
 def manifest_of(workspace: Workspace, version: int) -> pd.DataFrame:

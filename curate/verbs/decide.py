@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from curate.decisions.decision import Recorded
 from curate.decisions.ledger import Ledger
-from curate.decisions.moves import follow_moves
+from curate.decisions.moves import reconcile
 from curate.errors import LedgerError
 from curate.verbs.issues import found_issues
 from curate.workspace import Workspace
@@ -32,13 +33,13 @@ class DecideSummary:
         return "\n".join(lines)
 
 
-def decisions_in_force(workspace: Workspace) -> pd.DataFrame:
-    """What the ledger holds; `follow_moves` tells what of it applies to today's files."""
+def recorded_decisions(workspace: Workspace) -> Recorded:
+    """What the ledger holds; `reconcile` tells what of it applies to today's files."""
     with Ledger(workspace.ledger) as ledger:
         return ledger.current()
 
 
-def digest_of_decisions(decisions: pd.DataFrame) -> str:
+def digest_of_decisions(decisions: Recorded) -> str:
     """By which later stages tell whether other decisions are in force than those that they rest on."""
     numbers = decisions["decision_id"].tolist()
     return hashlib.blake2b(json.dumps(numbers).encode(), digest_size=8).hexdigest()
@@ -79,8 +80,8 @@ def decide_by_threshold(
     samples, pairs, issues = workspace.read("samples"), workspace.read("near_duplicate_pairs"), found_issues(workspace)
     name = reviewer_name(reviewer)
 
-    def decide(current: pd.DataFrame) -> pd.DataFrame:
-        in_force = follow_moves(current, samples, pairs).decisions
+    def decide(current: Recorded) -> pd.DataFrame:
+        in_force = reconcile(current, samples, pairs).decisions
         rows = bulk_decisions(samples, issues, pairs, in_force, issue=issue, above=above, action=action, reviewer=name)
         return _with_reason(rows, reason)
 

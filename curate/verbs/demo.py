@@ -52,14 +52,17 @@ def demo(
 
 def _review(workspace: Workspace, planted: Planted) -> int:
     """Answer the first questions of the queue as a person would who sees each picture for what it is."""
+    from curate.decisions.decision import InForce
     from curate.demo import review
     from curate.review.queue import build_queue
+    from curate.schema import empty
 
     with Ledger(workspace.ledger) as ledger:
         if len(decided := ledger.current()):  # an earlier run got this far
             return len(decided)
         samples, issues = workspace.read("samples"), found_issues(workspace)
-        queue = build_queue(samples, issues, workspace.read("near_duplicate_pairs"), decided, limit=BUDGET)
+        nobody = InForce(empty("decisions"))
+        queue = build_queue(samples, issues, workspace.read("near_duplicate_pairs"), nobody, limit=BUDGET)
         answers = review(queue, planted.defects, planted.truth)
         contents = answers["sample_id"].map(samples.set_index("sample_id")["sha256"])
         return len(ledger.add(answers.assign(reviewer=REVIEWER, sha256=contents)))

@@ -13,10 +13,11 @@ import pandas as pd
 
 from curate import __version__
 from curate.artifacts import AGREEMENT, ANNOTATORS, CLASS_REPORT, EMBEDDED, SPLIT_PROOF
+from curate.decisions.decision import Recorded
 from curate.errors import DamagedFile
 from curate.files import write_atomically
 from curate.verbs.apply import diff, version_facts
-from curate.verbs.decide import decisions_in_force, digest_of_decisions
+from curate.verbs.decide import digest_of_decisions, recorded_decisions
 from curate.verbs.issues import found_issues
 from curate.verbs.prepare import open_facts
 from curate.verbs.retrain import finished_runs, predictions_of, run_facts, versions_of
@@ -28,13 +29,13 @@ STAGES = ("sources", "scan", "samples", "near_duplicate_pairs", "label", "outlie
 
 def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFrame | None = None) -> Path:
     """Write the page and return where it is. Sections without facts say which command makes them."""
-    from curate.decisions.moves import follow_moves
+    from curate.decisions.moves import reconcile
     from curate.ingest.proof import class_balance
     from curate.report.facts import ReportFacts
     from curate.report.html import render
 
     samples, issues, pairs = workspace.read("samples"), found_issues(workspace), workspace.read("near_duplicate_pairs")
-    recorded = decisions_in_force(workspace)  # once, and before the rest: more may come in meanwhile
+    recorded = recorded_decisions(workspace)  # once, and before the rest: more may come in meanwhile
     told = work_so_far(workspace, recorded)
     runs, versions = finished_runs(workspace), workspace.numbered("versions")
     compared = _compared(workspace)
@@ -53,7 +54,7 @@ def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFra
             issues=issues,
             pairs=pairs,
             embedding_map=map_of(workspace, issues),
-            decisions=follow_moves(recorded, samples, pairs).decisions,
+            decisions=reconcile(recorded, samples, pairs).decisions,
             reviewers=_reviewers(workspace),
             versions=[_told_version(workspace, number) for number in versions],
             compared=compared,
@@ -72,7 +73,7 @@ def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFra
     return workspace.file_of(PAGE)
 
 
-def work_so_far(workspace: Workspace, decisions: pd.DataFrame) -> dict[str, Any]:
+def work_so_far(workspace: Workspace, decisions: Recorded) -> dict[str, Any]:
     """The decisions, versions and runs there are: what the page tells besides the tables."""
     numbers = {"versions": workspace.numbered("versions"), "runs": finished_runs(workspace)}
     return {"decisions": digest_of_decisions(decisions), **numbers}

@@ -12,7 +12,7 @@ from curate.decisions.ledger import Ledger
 from curate.errors import LedgerError, ReviewError
 from curate.files import write_atomically
 from curate.review.forecast import Outlook
-from curate.verbs.decide import decisions_in_force
+from curate.verbs.decide import recorded_decisions
 from curate.verbs.issues import found_issues, require_issue
 from curate.verbs.prepare import neighbors_of
 from curate.workspace import Workspace
@@ -49,7 +49,7 @@ def review(
     ReviewError : there is a CSV of verdicts that the ledger does not have
     """
     from curate.decisions.csv import queue_csv
-    from curate.decisions.moves import follow_moves
+    from curate.decisions.moves import reconcile
     from curate.review.forecast import outlook
     from curate.review.page import queue_html, thumbnails
     from curate.review.queue import build_queue
@@ -61,7 +61,7 @@ def review(
     if issue:
         require_issue(issues, issue)
     pairs = workspace.read("near_duplicate_pairs")
-    decisions = follow_moves(decisions_in_force(workspace), samples, pairs).decisions
+    decisions = reconcile(recorded_decisions(workspace), samples, pairs).decisions
     queue = build_queue(samples, issues, pairs, decisions)
     ahead = outlook(samples, issues, decisions, queue)
     asked = queue[queue["issue"].eq(issue)] if issue else queue

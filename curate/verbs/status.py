@@ -12,7 +12,7 @@ import pandas as pd
 from curate.artifacts import APPLIED
 from curate.errors import CurateError, DamagedFile
 from curate.files import code_version, digest_of
-from curate.verbs.decide import decisions_in_force, digest_of_decisions
+from curate.verbs.decide import digest_of_decisions, recorded_decisions
 from curate.verbs.own import KINDS, own_kinds
 from curate.verbs.report import PAGE, work_so_far
 from curate.verbs.retrain import finished_runs, run_facts, versions_of
@@ -141,7 +141,7 @@ def _own_row(workspace: Workspace, kind: str) -> Row:
 
 
 def _decisions_row(workspace: Workspace) -> Row:
-    decisions = decisions_in_force(workspace)
+    decisions = recorded_decisions(workspace)
     if decisions.empty:
         return {"stage": "review", "state": NEVER, "made": "", "detail": "no decisions yet"}
     made, detail = decisions["time"].max(), f"{len(decisions):,} decisions"
@@ -152,7 +152,7 @@ def _apply_row(workspace: Workspace) -> Row:
     row, made = _row(workspace, "apply", APPLIED), workspace.sidecar(APPLIED)
     if made is None:
         return row
-    if made["parameters"]["decisions"] != digest_of_decisions(decisions_in_force(workspace)):
+    if made["parameters"]["decisions"] != digest_of_decisions(recorded_decisions(workspace)):
         return _stale(row, "decisions have changed since")
     return {**row, "detail": f"version {workspace.read(APPLIED)['version']}"} if row["state"] == DONE else row
 
@@ -176,6 +176,6 @@ def _report_row(workspace: Workspace) -> Row:
     row, made = _row(workspace, "report", PAGE), workspace.sidecar(PAGE)
     if made is None:
         return row
-    now = work_so_far(workspace, decisions_in_force(workspace))
+    now = work_so_far(workspace, recorded_decisions(workspace))
     changed = [name for name, value in now.items() if made["parameters"].get(name) != value]
     return _stale(row, f"changed since: {', '.join(changed)}") if changed else {**row, "detail": PAGE}

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from small_tables import flag_table, make_decisions, make_pairs, make_samples, sha
 
+from curate.decisions.moves import reconcile
 from curate.issues.kinds import kind_of
 from curate.review.queue import build_queue
 from curate.schema import empty, validate
@@ -261,9 +262,10 @@ def test_a_moved_file_is_not_asked_about_again() -> None:
     after = make_samples({"new/x": {"sha256": sha("x")}})
     issues = {"label": flag_table("label", {"new/x": {}})}
     decisions = make_decisions(before, ("old/x", "label", "keep"))
-    assert build_queue(after, issues, NO_PAIRS, decisions).empty
+    assert build_queue(after, issues, NO_PAIRS, reconcile(decisions, after).decisions).empty
     changed = make_samples({"old/x": {"sha256": sha("other")}})
-    assert len(build_queue(changed, {"label": flag_table("label", {"old/x": {}})}, NO_PAIRS, decisions)) == 1
+    stale, issues = reconcile(decisions, changed).decisions, {"label": flag_table("label", {"old/x": {}})}
+    assert len(build_queue(changed, issues, NO_PAIRS, stale)) == 1
 
 
 # ---- reasons ---------------------------------------------------------------------------------
