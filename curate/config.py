@@ -102,6 +102,7 @@ class TrainOptions:
     validation: float = limited(0.1, 0, 0.9)  # share of the training images to stop by, where there is no val split
     folds: int | None = limited(None, 0, 50)  # of the out-of-fold predictions; 0: make none
     bootstraps: int = limited(2000, 100)
+    exchanges: int | None = limited(None, 0, 100)  # pairs of models that learn the changes dealt at random; 0: none
     seed: int = 0
     seeds: int = limited(1, 1)  # runs per arm; their probabilities are averaged
     device: str = "auto"

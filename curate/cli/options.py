@@ -180,7 +180,7 @@ policy_options = gathered(
 
 WITHOUT_FLAG = (
     *("augmentation", "views", "weight_decay", "warmup", "label_smoothing", "ema_decay"),
-    *("validation", "bootstraps", "amp", "workers"),
+    *("validation", "bootstraps", "exchanges", "amp", "workers"),
 )
 
 

@@ -40,6 +40,7 @@ class Scores:
 
 
 SIGNIFICANT = 0.05  # a p below it is more than chance
+NO_DIFFERENCE = "no difference shown"
 MCNEMAR, GROUPED = "McNemar's test", "sign-flip test of groups"
 
 
@@ -70,6 +71,7 @@ class Difference:
     accuracy_interval, macro_f1_interval : percentile intervals of the paired bootstrap
     level : coverage of the intervals
     test : of the accuracy's difference
+    exchange_p : of `exchange_test`; None where it was not made
     """
 
     accuracy: float
@@ -78,19 +80,21 @@ class Difference:
     macro_f1_interval: tuple[float, float]
     level: float
     test: PairedTest
+    exchange_p: float | None = None
 
     @property
     def verdict(self) -> str:
         """better, worse, or "no difference shown"."""
-        return verdict(self.accuracy_interval, self.test.p_value)
+        return verdict(self.accuracy_interval, self.test.p_value, self.exchange_p)
 
     def to_text(self) -> str:
         """The difference of accuracy with its interval and test, in a line."""
         low, high = self.accuracy_interval
-        return (
+        text = (
             f"{100 * self.accuracy:+.1f} points of accuracy, {self.level:.0%} interval "
             f"{100 * low:+.1f} to {100 * high:+.1f}, {self.test.name} p = {self.test.p_value:.2g}"
         )
+        return text if self.exchange_p is None else f"{text}, changes dealt at random p = {self.exchange_p:.2g}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, for JSON."""
@@ -104,18 +108,20 @@ class Difference:
             "only_first_right": self.test.only_first,
             "only_second_right": self.test.only_second,
             "p_value": self.test.p_value,
+            "exchange_p": self.exchange_p,
         }
 
 
-def verdict(accuracy_interval: Sequence[float], p_value: float) -> str:
+def verdict(accuracy_interval: Sequence[float], p_value: float, exchange_p: float | None = None) -> str:
     """better, worse, or "no difference shown": the rule by which every word on the outcome goes.
 
     The interval of the accuracy's difference has to leave 0, and the exact test has to call it more than chance:
-    with a handful of differing samples, all on one side, the bootstrap's interval is too narrow.
+    with a handful of differing samples, all on one side, the bootstrap's interval is too narrow. Both take the two
+    models as given; so, where it was made, the exchange test has to agree as well.
     """
     low, high = accuracy_interval
-    if p_value >= SIGNIFICANT or low <= 0 <= high:
-        return "no difference shown"
+    if max(p_value, exchange_p or 0.0) >= SIGNIFICANT or low <= 0 <= high:
+        return NO_DIFFERENCE
     return "better" if low > 0 else "worse"
 
 
@@ -214,6 +220,31 @@ def paired_test(
         only_second=int((gains > 0).sum()),
         p_value=sign_flip(units),
     )
+
+
+def exchange_test(difference: float, null: Sequence[float]) -> float:
+    """Two-sided p of a difference between two training sets, beside those where the changes were dealt at random.
+
+    Models of two random halves of one data set differ, too, by which images they happened to learn from. Where it does
+    not matter which of the changed images belongs to which version, `difference` and each of `null` come from one
+    distribution around 0: their ratio of size follows Student's t with as many degrees of freedom as there are.
+
+    Parameters
+    ----------
+    difference : of the accuracies of the two versions
+    null : the same of two training sets to which the changes were dealt at random, on the same test samples
+
+    Examples
+    --------
+    >>> round(exchange_test(0.03, [0.01, -0.01, 0.01, -0.01]), 3)
+    0.04
+    """
+    from scipy.stats import t
+
+    size = float(np.sqrt(np.mean(np.square(null))))
+    if size == 0:
+        return float(difference == 0)
+    return float(2 * t.sf(abs(difference) / size, len(null)))
 
 
 def sign_flip(differences: np.ndarray) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from curate.config import TrainOptions
-from curate.evaluate.scores import compare, score
+from curate.evaluate.scores import NO_DIFFERENCE, compare, exchange_test, score
 from curate.experiment.folds import fold_jobs, out_of_fold
 from curate.experiment.jobs import Job, Outcome, Workshop
 from curate.experiment.record import require_tensorboard, write_run
@@ -19,7 +19,7 @@ from curate.experiment.setup import open_workshop
 from curate.experiment.study import Study, group_keys, plan_study
 from curate.progress import Progress, silent
 from curate.train.pixels import require_files
-from curate.train.presets import PRESETS, n_folds
+from curate.train.presets import PRESETS, n_exchanges, n_folds
 
 NO_CONTROL = {  # whether images were dropped → why there is no control
     False: "Nothing was dropped, so the control (random removal) equals before.",
@@ -76,6 +76,7 @@ def retrain(
     # would let the labels that it is to judge choose the model
     pred_probs = out_of_fold(workshop, folds, "out of fold", progress, last_epoch=_best_epoch(arms, outcomes))
     comparison = _judge(study, workshop, list(zip(arms, outcomes, strict=True)), pred_probs, options)
+    comparison = _exchanged(comparison, study, workshop, run_folder, options, progress)
     write_run(run_folder, comparison, workshop, versions={"before": before, "after": after}, options=options)
     workshop.learner.close()
     return comparison
@@ -88,6 +89,37 @@ def _arm_jobs(study: Study, run_folder: Path, options: TrainOptions) -> Iterator
         control = [arm for arm in control if arm.train["label"].nunique() > 1]
         for arm in [study.before, study.after, *control]:
             yield Job(arm, study.test, seed, run_folder / "arms" / f"{arm.name}-{seed}")
+
+
+def _exchanged(
+    comparison: Comparison,
+    study: Study,
+    workshop: Workshop,
+    run_folder: Path,
+    options: TrainOptions,
+    progress: Progress,
+) -> Comparison:
+    """Before a difference is called one: does it stand out of those that the same changes, dealt at random, make?"""
+    count = n_exchanges(options, PRESETS[workshop.recipe.preset])
+    if comparison.verdict == NO_DIFFERENCE or not count:
+        return comparison
+    pairs = [study.exchanged(options.seed + number) for number in range(count)]
+    if any(arm.train["label"].nunique() < 2 for pair in pairs for arm in pair):
+        return comparison
+    folder = run_folder / "exchanged"
+    jobs = [
+        Job(arm, study.test, options.seed, folder / f"{number}-{arm.name}", keep_model=False)
+        for number, pair in enumerate(pairs)
+        for arm in pair
+    ]
+    outcomes = workshop.run_all(jobs, "chance", progress)
+    labels, classes = study.test["label"].to_numpy(), np.array(workshop.classes)
+    accuracy = [float((classes[outcome.probabilities.argmax(1)] == labels).mean()) for outcome in outcomes]
+    null = [second - first for first, second in zip(accuracy[::2], accuracy[1::2], strict=True)]
+    name = "after - before"
+    found = comparison.differences[name]
+    judged = replace(found, exchange_p=exchange_test(found.accuracy, null))
+    return replace(comparison, differences={**comparison.differences, name: judged})
 
 
 def _best_epoch(jobs: list[Job], outcomes: list[Outcome]) -> int:

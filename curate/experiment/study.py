@@ -66,6 +66,21 @@ class Study:
             _without_some(self.before.val, _missing(self.before.val, kept), rng),
         )
 
+    def exchanged(self, seed: int) -> tuple[Arm, Arm]:
+        """Two training sets to which the changes between the versions are dealt at random, whole groups together.
+
+        What both versions have alike is in both; of what changed, a coin says for each group which of the two gets it
+        as it was before, and the other gets it as it is after. So both are as large as the versions, on average.
+        """
+        before, after = self.before.train, self.after.train
+        changed = _changed_groups(before, after)
+        dealt = changed[np.random.default_rng([seed, 0xE8]).random(len(changed)) < 0.5]
+        old, new = (np.isin(group_keys(table), dealt) for table in (before, after))
+        return (
+            Arm("first", _joined(before[~old], after[new]), self.before.val),
+            Arm("second", _joined(after[~new], before[old]), self.before.val),
+        )
+
     def images(self) -> pd.DataFrame:
         """`FILE` and is_learned (by any arm) of every image that any arm needs, sorted by sample_id."""
         learned = pd.concat([self.before.train, self.before.val, self.after.train, self.after.val])
@@ -174,6 +189,19 @@ def _refuse_leaks(test: pd.DataFrame, pool: pd.DataFrame) -> None:
             "the same untouched test split in both versions",
             "compare versions made with the same splits",
         )
+
+
+def _changed_groups(before: pd.DataFrame, after: pd.DataFrame) -> np.ndarray:
+    """The groups of which an image is in one of the two alone, or has another label in the other; sorted."""
+    both = before.merge(after, on="sample_id", how="outer", suffixes=("_before", "_after"), indicator=True)
+    changed = both["_merge"].ne("both") | both["label_before"].ne(both["label_after"])
+    ids = both.loc[changed, "sample_id"]
+    keys = [group_keys(table[table["sample_id"].isin(ids)]) for table in (before, after)]
+    return np.unique(np.concatenate(keys))
+
+
+def _joined(*tables: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat(tables).sort_values("sample_id", ignore_index=True)
 
 
 def _missing(table: pd.DataFrame, kept: set[str]) -> int:

@@ -54,7 +54,7 @@ def outcome(facts: ReportFacts, picture: Pictures) -> View | None:
 
 def verdict(difference: Mapping[str, Any]) -> View:
     """Whether the data got better, in one word and one sentence, by the rule of `curate.evaluate.scores.verdict`."""
-    word = told_by(difference["accuracy_interval"], difference["p_value"])
+    word = told_by(difference["accuracy_interval"], difference["p_value"], difference.get("exchange_p"))
     return dict(zip(("tone", "answer", "sentence"), ANSWERS[word], strict=True))
 
 

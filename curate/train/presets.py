@@ -20,7 +20,7 @@ class Preset:
     Attributes
     ----------
     learner : the class that does it
-    defaults : of the options of `TrainOptions` that are None; `folds` of the out-of-fold predictions
+    defaults : of the options of `TrainOptions` that are None
     """
 
     name: str
@@ -35,12 +35,28 @@ PRESETS = {
         Preset(  # a linear head on features of the frozen backbone
             "quick",
             QuickLearner,
-            {"views": 0, "epochs": 20, "batch_size": 128, "learning_rate": 3e-4, "weight_decay": 3.0, "folds": 5},
+            {
+                "views": 0,
+                "epochs": 20,
+                "batch_size": 128,
+                "learning_rate": 3e-4,
+                "weight_decay": 3.0,
+                "folds": 5,
+                "exchanges": 8,
+            },
         ),
         Preset(  # every layer
             "full",
             FullLearner,
-            {"views": 0, "epochs": 12, "batch_size": 64, "learning_rate": 1e-3, "weight_decay": 0.05, "folds": 3},
+            {
+                "views": 0,
+                "epochs": 12,
+                "batch_size": 64,
+                "learning_rate": 1e-3,
+                "weight_decay": 0.05,
+                "folds": 3,
+                "exchanges": 0,
+            },
         ),
     )
 }
@@ -59,6 +75,12 @@ def choose_preset(name: str, device_type: str) -> Preset:
     if name not in PRESETS:
         raise CurateError(f"no preset is called '{name}'", f"one of auto, {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def n_exchanges(options: TrainOptions, preset: Preset) -> int:
+    """How many pairs of models learn the changes dealt at random, before a difference is called one; 0: none."""
+    count: int = preset.defaults["exchanges"] if options.exchanges is None else options.exchanges
+    return count
 
 
 def n_folds(options: TrainOptions, preset: Preset) -> int:

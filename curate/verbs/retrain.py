@@ -54,6 +54,7 @@ FACTS: Shape = {  # of run.json
                 "only_first_right": int,
                 "only_second_right": int,
                 "p_value": float,
+                "exchange_p?": (float, None),
                 "test?": str,
             },
             ...: {...: object},

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
-from curate.evaluate.scores import GROUPED, MCNEMAR, compare, paired_test, score, sign_flip, verdict
+from curate.evaluate.scores import GROUPED, MCNEMAR, compare, exchange_test, paired_test, score, sign_flip, verdict
 
 CLASSES = ["ant", "bee", "cat", "dog"]
 NAMES = np.array(CLASSES)
@@ -197,3 +197,19 @@ def test_of_equal_models_at_most_one_in_twenty_pairs_is_told_apart(n_groups: int
         found = compare(["ant"] * 200, first, second, CLASSES, bootstraps=200, seed=trial, groups=groups)
         told_apart += found.verdict != "no difference shown"
     assert told_apart / 300 <= 0.075
+
+
+def test_a_difference_like_those_of_changes_dealt_at_random_is_none() -> None:
+    null = [0.02, -0.01, 0.015, -0.02, 0.01, -0.015, 0.02, -0.01]
+    assert exchange_test(0.02, null) > 0.05 > exchange_test(0.05, null)
+    assert exchange_test(0.0, null) == 1.0
+    assert exchange_test(0.1, [0.0] * 8) == 0.0 and exchange_test(0.0, [0.0] * 8) == 1.0
+    assert verdict((0.01, 0.03), 0.01) == "better" and verdict((0.01, 0.03), 0.01, 0.2) == "no difference shown"
+
+
+def test_under_the_null_one_difference_in_twenty_is_called_one() -> None:
+    rng = np.random.default_rng(0)
+    called = [
+        exchange_test(d, null) < 0.05 for d, null in zip(rng.normal(size=4000), rng.normal(size=(4000, 8)), strict=True)
+    ]
+    assert 0.04 < np.mean(called) < 0.06

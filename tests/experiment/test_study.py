@@ -8,7 +8,7 @@ import pytest
 
 from curate.config import TrainOptions
 from curate.errors import NotEnoughData, SplitError
-from curate.experiment.study import grouped_folds, plan_study
+from curate.experiment.study import COLUMNS, Arm, Study, grouped_folds, plan_study
 
 OPTIONS = TrainOptions(patience=4)
 
@@ -172,3 +172,27 @@ def test_folds_are_even_in_size_and_class_and_keep_groups_whole() -> None:
     order = rng.permutation(1000)
     np.testing.assert_array_equal(grouped_folds(table.iloc[order], 5, seed=0), folds[order])
     assert (grouped_folds(table, 5, seed=1) != folds).any()
+
+
+def test_changes_that_are_dealt_at_random_go_to_one_of_the_two_and_nothing_is_lost() -> None:
+    rows = [(f"{n:02d}", f"/{n}", None, "ab"[n % 2], None if n < 8 else f"g{n // 4}") for n in range(24)]
+    before = pd.DataFrame(rows, columns=COLUMNS).astype({"group": "str"})
+    after = before.drop(index=[0, 1, 2, 8]).reset_index(drop=True)
+    after.loc[after["sample_id"].isin(["10", "20"]), "label"] = "c"
+    nothing = before.head(0)
+    study = Study(["a", "b", "c"], Arm("before", before, nothing), Arm("after", after, nothing), nothing, nothing, {})
+    seen = set()
+    for seed in range(20):
+        first, second = (arm.train for arm in study.exchanged(seed))
+        together = pd.concat([first, second]).sort_values(["sample_id", "label"], ignore_index=True)
+        expected = pd.concat([before, after]).sort_values(["sample_id", "label"], ignore_index=True)
+        pd.testing.assert_frame_equal(together, expected)
+        whole = first["sample_id"].isin(
+            ["08", "09", "10", "11"]
+        )  # a group, of which one was dropped and one relabelled
+        labels = dict(zip(first.loc[whole, "sample_id"], first.loc[whole, "label"], strict=True))
+        assert ("08" in labels) == (labels["10"] == "a")
+        seen.add(tuple(first["sample_id"]))
+        same = study.exchanged(seed)[0].train
+        pd.testing.assert_frame_equal(first, same)
+    assert len(seen) > 5
