@@ -53,6 +53,11 @@ class Look:
         """The same without pixels, with its (32, 32, 3) uint8 thumbnail and (d,) embedding."""
         return Look(self.row, thumb, embedding=embedding)
 
+    def known(self) -> Look:
+        """The same without what its content tells: which file, and which content."""
+        names = ("sample_id", "bytes", "mtime_ns", "sha256")
+        return Look({name: self.row[name] for name in names}) if "sha256" in self.row else self
+
     @property
     def is_known(self) -> bool:
         """Whether its content was known, so that it was not decoded."""
@@ -64,7 +69,7 @@ class Look:
         return "sha256" in self.row and self.row["status"] != "too_large"
 
 
-def look_from_outside(sample_id: str, path: str) -> File | Row:
+def stat_file(sample_id: str, path: str) -> File | Row:
     """A file as the system lists it, or the row that says why it can't be opened."""
     try:
         seen = os.stat(path)

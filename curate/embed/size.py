@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from curate.config import EmbedOptions
-from curate.embed.look import File, look_from_outside
+from curate.embed.look import File, stat_file
 from curate.errors import DecodeError
 from curate.images.decode import peek
 from curate.networks.known import own_size
@@ -39,7 +39,7 @@ def typical_side(paths: Sequence[str]) -> float | None:
 
 
 def _short_side(path: str) -> int | None:
-    if not isinstance(look_from_outside("", path), File):
+    if not isinstance(stat_file("", path), File):
         return None  # a pipe would keep us waiting; the scan will say what is wrong with it
     try:
         with open(path, "rb") as file:

@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 import cv2
 
 from curate.config import EmbedOptions
-from curate.embed.look import DECODING, File, Look, Row, failed, look_at, look_from_outside
+from curate.embed.look import DECODING, File, Look, Row, failed, look_at, stat_file
 from curate.embed.size import typical_side
 from curate.images.decode import quiet_decoders
 from curate.machine.memory import MemoryBudget
@@ -42,19 +42,19 @@ _CHILD = "import sys; sys.path[:] = {path!r}; from curate.embed.workers import s
 
 def list_files(sources: pd.DataFrame) -> tuple[list[File], list[Row]]:
     """The files of SOURCES that can be opened, in order, and rows that say why the others can't."""
-    listed = [look_from_outside(*pair) for pair in zip(sources["sample_id"], sources["path"], strict=True)]
+    listed = [stat_file(*pair) for pair in zip(sources["sample_id"], sources["path"], strict=True)]
     return [file for file in listed if isinstance(file, File)], [row for row in listed if not isinstance(row, File)]
 
 
-def open_lookers(paths: Sequence[str], image_size: int, options: EmbedOptions) -> Lookers:
+def open_pool(paths: Sequence[str], image_size: int, options: EmbedOptions) -> WorkerPool:
     """Threads or processes, as the pictures at `paths` want it: one for each core, or as many as `options` say."""
     workers = options.workers or os.cpu_count() or 1
     are_small = (typical_side(paths) or image_size) < image_size
     processes = min(workers, len(paths) // EACH) if are_small else 0
-    return Lookers(image_size, options.max_pixels, workers, processes=processes)
+    return WorkerPool(image_size, options.max_pixels, workers, processes=processes)
 
 
-class Lookers:
+class WorkerPool:
     """Looks at files: in `processes`, or by the threads that ask where that is 0. Safe to call from several threads.
 
     A context manager: the processes end with it. They end as well when this process is killed.
@@ -69,23 +69,23 @@ class Lookers:
         self._image_size, self._max_pixels = image_size, max_pixels
         self._budget = MemoryBudget(DECODING.total // processes) if processes else DECODING  # of each process
         self._known: Container[str] = ()
-        self._free: LifoQueue[Looker] = LifoQueue()  # the one that has started rather than one that has not
-        self._all = [Looker() for _ in range(processes)]
-        for looker in self._all:
-            self._free.put(looker)
+        self._free: LifoQueue[Worker] = LifoQueue()  # the one that has started rather than one that has not
+        self._all = [Worker() for _ in range(processes)]
+        for worker in self._all:
+            self._free.put(worker)
         self._threads = ThreadPoolExecutor(max(1, processes - 1))  # a core is for what they are ahead of
         self._begun: dict[File, Future[list[Look]]] = {}
 
-    def __enter__(self) -> Lookers:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for looker in self._all:
-            looker.end()
+        for worker in self._all:
+            worker.end()
         self._threads.shutdown()  # whoever waited for an answer has seen that there is none
-        for looker in self._all:
-            looker.close()
+        for worker in self._all:
+            worker.close()
 
     def know(self, contents: Container[str]) -> None:
         """Contents, by SHA-256, that need not be decoded. To be told before the first look that is asked for."""
@@ -124,19 +124,19 @@ class Lookers:
             return look(files)
         if not files:
             return []
-        with self._one_that_is_free() as looker:
-            return looker.look(files, look)
+        with self._one_that_is_free() as worker:
+            return worker.look(files, look)
 
     @contextmanager
-    def _one_that_is_free(self) -> Iterator[Looker]:
-        looker = self._free.get()
+    def _one_that_is_free(self) -> Iterator[Worker]:
+        worker = self._free.get()
         try:
-            yield looker
+            yield worker
         finally:
-            self._free.put(looker)
+            self._free.put(worker)
 
 
-class Looker:
+class Worker:
     """One process. It starts with the first question, and anew when it has died of a file."""
 
     def __init__(self) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
-from curate.engine.base import Result, Task
+from curate.engine.base import OpenWorker, Result, Task
 
 
 class LocalEngine:
-    """Runs one shard after the other in this process."""
+    """Runs one task after the other in this process."""
 
-    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        return map(function, tasks)
+    def map(self, open_worker: OpenWorker[Task, Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        with open_worker() as work:
+            for task in tasks:
+                yield work(task)

@@ -16,7 +16,7 @@ from curate.progress import Progress, silent
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:
-    from curate.embed.workers import Lookers
+    from curate.embed.workers import WorkerPool
 
 
 def embed(workspace: Workspace, *, options: EmbedOptions | None = None, progress: Progress = silent) -> pd.DataFrame:
@@ -30,15 +30,13 @@ def embed(workspace: Workspace, *, options: EmbedOptions | None = None, progress
         started = time.perf_counter()
         options = _sized(workspace, options, sources)
         store = f"embeddings/{options.model}-{options.image_size}px"
-        with _begun(workspace.path(store), sources, options) as lookers:
+        with _begun(workspace.path(store), sources, options) as pool:
             from curate.embed.embedder import load_embedder  # takes a second to import; meanwhile files are looked at
             from curate.embed.scan import scan
 
             embedder = load_embedder(options, sources["path"].to_list())
             with progress("scan", len(sources), "img") as advance:
-                table = scan(
-                    sources, embedder, workspace.path(store), options=options, lookers=lookers, advance=advance
-                )
+                table = scan(sources, embedder, workspace.path(store), options=options, pool=pool, advance=advance)
         chosen = {"store": store, "image_size": embedder.image_size, "fingerprint": embedder.fingerprint}
         workspace.write(EMBEDDER, {"model": embedder.name, **chosen})
         workspace.write(
@@ -68,14 +66,14 @@ def _sized(workspace: Workspace, options: EmbedOptions, sources: pd.DataFrame) -
     return replace(options, image_size=choose_image_size(sources["path"].to_list(), model=options.model))
 
 
-def _begun(store: Path, sources: pd.DataFrame, options: EmbedOptions) -> AbstractContextManager[Lookers | None]:
+def _begun(store: Path, sources: pd.DataFrame, options: EmbedOptions) -> AbstractContextManager[WorkerPool | None]:
     """Before the first scan, when every file is new: processes that look at files while the network is loaded."""
     from curate.embed.store import Store
-    from curate.embed.workers import list_files, open_lookers
+    from curate.embed.workers import list_files, open_pool
 
     if Store(store).shards():
         return nullcontext()
     assert options.image_size
-    lookers = open_lookers(sources["path"].to_list(), options.image_size, options)
-    lookers.begin(list_files(sources.head(lookers.reach))[0])
-    return lookers
+    pool = open_pool(sources["path"].to_list(), options.image_size, options)
+    pool.begin(list_files(sources.head(pool.reach))[0])
+    return pool

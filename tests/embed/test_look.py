@@ -11,18 +11,18 @@ import pytest
 from embed_samples import encoded, picture
 from PIL import Image
 
-from curate.embed.look import File, Look, Row, look_at, look_from_outside
+from curate.embed.look import File, Look, Row, look_at, stat_file
 from curate.images.resize import resized, squared
 
 
 def look(path: Path, *, image_size: int = 48, max_pixels: int = 10**6) -> Look:
-    file = look_from_outside(path.name, str(path))
+    file = stat_file(path.name, str(path))
     assert isinstance(file, File)
     return look_at([file], image_size=image_size, max_pixels=max_pixels)[0]
 
 
 def refused(path: Path) -> Row:
-    row = look_from_outside(path.name, str(path))
+    row = stat_file(path.name, str(path))
     assert isinstance(row, dict)
     return row
 
@@ -84,9 +84,7 @@ def test_several_files_are_as_each_alone(tmp_path: Path, monkeypatch: pytest.Mon
     for number, side in enumerate((40, 200, 40, 90)):
         (tmp_path / f"{number}.png").write_bytes(encoded(picture(number, width=side), "PNG"))
     (tmp_path / "4.png").write_bytes(b"broken")
-    files = [
-        file for path in sorted(tmp_path.iterdir()) if isinstance(file := look_from_outside(path.name, str(path)), File)
-    ]
+    files = [file for path in sorted(tmp_path.iterdir()) if isinstance(file := stat_file(path.name, str(path)), File)]
     expected = [look_at([file], image_size=64, max_pixels=10**6)[0] for file in files]
     for together in (1, 10_000, 10**9):
         monkeypatch.setattr("curate.embed.look.TOGETHER", together)

@@ -8,6 +8,7 @@ import pickle
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,12 @@ from PIL import Image
 from slow_scan import scan_slowly
 
 from curate.config import EmbedOptions
-from curate.embed import look
-from curate.embed import workers as lookers
-from curate.embed.look import Look
-from curate.embed.scan import scan
-from curate.embed.seen import Memory
+from curate.embed import look, workers
+from curate.embed.look import File, Look
+from curate.embed.scan import OpenShardWorker, ShardWorker, scan
+from curate.embed.seen import Contents, SeenIndex
 from curate.embed.store import Embedded, Store, load
+from curate.embed.workers import WorkerPool
 from curate.errors import ModelError, StageMissing
 from curate.networks.embedder import Embedder
 from curate.schema import validate
@@ -212,8 +213,8 @@ def test_the_same_bytes_are_embedded_once_whatever_their_names(
     processes: bool,
 ) -> None:
     if processes:
-        monkeypatch.setattr(lookers, "EACH", 2)
-        monkeypatch.setattr(lookers, "typical_side", lambda paths: 1)
+        monkeypatch.setattr(workers, "EACH", 2)
+        monkeypatch.setattr(workers, "typical_side", lambda paths: 1)
     (folder / "03.jpg").write_bytes(b"<html>")
     for copy in range(6):  # beside each other, and in shards of their own
         for name in ("00.png", "03.jpg", "03.png"):
@@ -259,10 +260,10 @@ def test_another_process_is_told_of_what_is_stored(
     folder: Path, sources_of: Sources, embedder: FakeEmbedder, tmp_path: Path
 ) -> None:
     table, _ = scanned(sources_of(folder), embedder, tmp_path / "store")
-    memory = Memory(Store(tmp_path / "store"), 10**6)
+    contents = Contents(SeenIndex(Store(tmp_path / "store"), 10**6).contents)
     look = Look({"sha256": "under way", "status": "ok"})
-    assert memory.is_first(look) and not memory.is_first(look) and "under way" in memory
-    assert pickle.loads(pickle.dumps(memory)) == set(table["sha256"])
+    assert contents.is_new(look) and not contents.is_new(look) and "under way" in contents
+    assert pickle.loads(pickle.dumps(contents)) == set(table["sha256"])
 
 
 def test_a_touched_file_is_hashed_and_not_decoded(
@@ -337,11 +338,61 @@ class StopsAfter:
     def __init__(self, shards: int) -> None:
         self.shards = shards
 
-    def map(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
-        for number, task in enumerate(tasks):
-            if number == self.shards:
-                raise KeyboardInterrupt
-            yield function(task)
+    def map(self, open_worker: Callable[[], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+        with open_worker() as work:
+            for number, task in enumerate(tasks):
+                if number == self.shards:
+                    raise KeyboardInterrupt
+                yield work(task)
+
+
+class Elsewhere:
+    """An engine with two workers, which reach it as bytes alone, as do tasks and results; tasks go round."""
+
+    def map(self, open_worker: Callable[[], Any], tasks: Iterable[Any]) -> Iterator[Any]:
+        def sent(value: Any) -> Any:
+            return pickle.loads(pickle.dumps(value))
+
+        with sent(open_worker)() as one, sent(open_worker)() as other:
+            for number, task in enumerate(tasks):
+                yield sent([one, other][number % 2](sent(task)))
+
+
+def open_fake(stored: frozenset[str]) -> ShardWorker:
+    return ShardWorker(FakeEmbedder(), WorkerPool(32, 10**9, 2, processes=0), stored)  # type: ignore[arg-type]
+
+
+def test_workers_elsewhere_give_the_same_and_only_they_embed(
+    folder: Path, sources_of: Sources, embedder: FakeEmbedder, tmp_path: Path
+) -> None:
+    for copy in range(8):  # in shards of their own, and of both workers
+        shutil.copy(folder / "03.png", folder / f"z{copy}.png")
+    (folder / "z9.png").write_bytes(b"<html>")
+    (folder / "z99.png").write_bytes(b"<html>")
+    sources, done = sources_of(folder), list[int]()
+    options = EmbedOptions(shard_size=3, workers=2)
+    found = [
+        scan(
+            some,
+            embedder,
+            tmp_path / "elsewhere",
+            options=options,
+            engine=Elsewhere(),
+            open_worker=open_fake,
+            advance=done.append,
+        )  # fmt: skip
+        for some in (sources.iloc[::3], sources)
+    ]
+    assert embedder.embedded == 0 and sum(done) == len(sources) + len(sources.iloc[::3])
+    assert_same((found[1], load(tmp_path / "elsewhere", found[1])), scanned(sources, embedder, tmp_path / "here"))
+
+
+def test_what_opens_a_real_worker_pickles(tmp_path: Path) -> None:
+    opener = OpenShardWorker(EmbedOptions(model="tf_efficientnet_lite0", image_size=64, device="cpu"))
+    with pickle.loads(pickle.dumps(partial(opener, frozenset())))() as work:
+        picture(1).save(tmp_path / "1.png")
+        (look,) = work([File("1.png", str(tmp_path / "1.png"), (tmp_path / "1.png").stat().st_size, 0)])
+    assert look.embedding is not None and look.row["status"] == "ok"
 
 
 @pytest.mark.parametrize("shards", [0, 1, 2])

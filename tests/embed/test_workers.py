@@ -16,11 +16,11 @@ import pytest
 from embed_samples import FakeEmbedder, look_or_die
 
 from curate.config import EmbedOptions
-from curate.embed import workers as lookers
+from curate.embed import workers
 from curate.embed.look import File, Look
 from curate.embed.scan import scan
 from curate.embed.store import load
-from curate.embed.workers import Looker, Lookers, list_files, open_lookers
+from curate.embed.workers import Worker, WorkerPool, list_files, open_pool
 from curate.errors import ModelError
 from curate.verbs.embed import embed
 from curate.workspace import Workspace
@@ -34,8 +34,8 @@ def files(folder: Path, sources_of: Sources) -> list[File]:
     return list_files(sources_of(folder))[0]
 
 
-def of(processes: int, size: int = 64) -> Lookers:
-    return Lookers(size, 10**6, 2, processes=processes)
+def of(processes: int, size: int = 64) -> WorkerPool:
+    return WorkerPool(size, 10**6, 2, processes=processes)
 
 
 def assert_same(found: list[Look], expected: list[Look]) -> None:
@@ -56,12 +56,12 @@ def test_processes_see_what_threads_see(files: list[File], size: int) -> None:
 
 def test_small_pictures_get_processes_and_photographs_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths, options = sorted(map(str, folder.iterdir())), EmbedOptions(workers=3)  # 44 pixels on the short side
-    assert open_lookers(paths, 96, options).processes == 0  # so few are soon looked at
-    monkeypatch.setattr(lookers, "EACH", 2)
-    assert open_lookers(paths, 96, options).processes == 3
-    assert open_lookers(paths, 32, options).processes == 0
-    assert open_lookers(paths[:4], 96, options).processes == 2
-    assert open_lookers([], 96, options).processes == 0
+    assert open_pool(paths, 96, options).processes == 0  # so few are soon looked at
+    monkeypatch.setattr(workers, "EACH", 2)
+    assert open_pool(paths, 96, options).processes == 3
+    assert open_pool(paths, 32, options).processes == 0
+    assert open_pool(paths[:4], 96, options).processes == 2
+    assert open_pool([], 96, options).processes == 0
 
 
 def test_what_was_begun_is_not_looked_at_again(files: list[File]) -> None:
@@ -88,7 +88,7 @@ def test_what_changed_since_it_was_begun_is_looked_at_again(files: list[File]) -
 
 
 def test_no_more_is_begun_than_memory_allows() -> None:
-    assert of(1, size=96).reach * 96**2 * 3 <= lookers.BEGUN < (of(1, size=96).reach + 1) * 96**2 * 3
+    assert of(1, size=96).reach * 96**2 * 3 <= workers.BEGUN < (of(1, size=96).reach + 1) * 96**2 * 3
     assert of(0).reach == 0
 
 
@@ -107,20 +107,20 @@ def test_known_contents_are_not_decoded(files: list[File]) -> None:
 
 def test_a_file_that_a_decoder_dies_of_is_a_row(files: list[File]) -> None:
     bomb = File("bomb.jpg", files[0].path, 1, 1)
-    looker = Looker()
-    found = looker.look([files[0], bomb, files[1]], look_or_die)
+    worker = Worker()
+    found = worker.look([files[0], bomb, files[1]], look_or_die)
     assert [look.row["status"] for look in found] == ["ok", "unreadable", "ok"]
     assert found[1].row["error"] == "its decoder died: SIGSEGV" and not found[1].is_lasting
-    assert looker.look(files[:1], look_or_die)[0].row["status"] == "ok"
-    looker.close()
+    assert worker.look(files[:1], look_or_die)[0].row["status"] == "ok"
+    worker.close()
 
 
 def test_a_fault_of_ours_is_no_row(files: list[File]) -> None:
-    looker = Looker()
+    worker = Worker()
     with pytest.raises(ZeroDivisionError, match="a fault of ours"):
-        looker.look([File("bug.jpg", files[0].path, 1, 1)], look_or_die)
-    assert looker.look(files[:1], look_or_die)[0].row["status"] == "ok"
-    looker.close()
+        worker.look([File("bug.jpg", files[0].path, 1, 1)], look_or_die)
+    assert worker.look(files[:1], look_or_die)[0].row["status"] == "ok"
+    worker.close()
 
 
 def test_processes_do_not_warn_of_oddities_that_are_no_fault(
@@ -136,7 +136,7 @@ def test_processes_do_not_warn_of_oddities_that_are_no_fault(
 
 
 def test_a_process_that_does_not_start_is_no_row(files: list[File], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookers, "_CHILD", "import os; os._exit(3) or {path!r}")
+    monkeypatch.setattr(workers, "_CHILD", "import os; os._exit(3) or {path!r}")
     with of(1) as processes, pytest.raises(ChildProcessError, match="did not start: exit code 3"):
         processes.look(files)
 
@@ -152,8 +152,8 @@ def test_nothing_is_left_where_the_model_cannot_be_loaded(
         started.append(process.pid)
         return process  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(lookers, "EACH", 2)
-    monkeypatch.setattr(lookers.subprocess, "Popen", noted)
+    monkeypatch.setattr(workers, "EACH", 2)
+    monkeypatch.setattr(workers.subprocess, "Popen", noted)
     workspace = Workspace.create(tmp_path / "workspace")
     workspace.write("sources", sources_of(folder))
     with pytest.raises(ModelError, match="no device 'warp'"):
@@ -165,10 +165,10 @@ def test_the_processes_end_when_this_one_is_killed(files: list[File]) -> None:
     script = f"""
 import time
 from curate.embed.look import File
-from curate.embed.workers import Lookers
-lookers = Lookers(64, 10**6, 1, processes=1)
-lookers.look([{files[0]!r}])
-print(lookers._all[0]._process.pid, flush=True)
+from curate.embed.workers import WorkerPool
+pool = WorkerPool(64, 10**6, 1, processes=1)
+pool.look([{files[0]!r}])
+print(pool._all[0]._process.pid, flush=True)
 time.sleep(60)
 """
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
@@ -202,7 +202,7 @@ def test_a_scan_by_processes_is_one_by_threads(
     (folder / "zz.jpg").write_bytes(b"")
     sources, options = sources_of(folder), EmbedOptions(shard_size=4, workers=2)
     expected = scan(sources, embedder, tmp_path / "a", options=options)  # type: ignore[arg-type]
-    monkeypatch.setattr(lookers, "EACH", 2)
+    monkeypatch.setattr(workers, "EACH", 2)
     found = scan(sources, embedder, tmp_path / "b", options=options)  # type: ignore[arg-type]
     pd.testing.assert_frame_equal(found, expected)
     one, other = load(tmp_path / "a", expected), load(tmp_path / "b", found)
@@ -217,11 +217,11 @@ def test_the_first_embed_begins_before_the_network_and_sees_the_same(
     folder: Path, sources_of: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun: list[int] = []
-    begin = Lookers.begin
-    monkeypatch.setattr(Lookers, "begin", lambda self, files: (begun.append(len(files)), begin(self, files))[1])
+    begin = WorkerPool.begin
+    monkeypatch.setattr(WorkerPool, "begin", lambda self, files: (begun.append(len(files)), begin(self, files))[1])
     tables = []
     for each in (10**6, 2):
-        monkeypatch.setattr(lookers, "EACH", each)
+        monkeypatch.setattr(workers, "EACH", each)
         workspace = Workspace.create(tmp_path / str(each))
         workspace.write("sources", sources_of(folder))
         tables.append(embed(workspace, options=EmbedOptions(workers=2)))
