@@ -2,7 +2,6 @@
 
 import atexit
 import gc
-import io
 import os
 import sys
 
@@ -18,9 +17,6 @@ def run() -> None:
     and a half. Registered before anything else, the end comes last: whatever others registered has been done by then.
     """
     gc.set_threshold(GARBAGE)
-    for stream in (sys.stdout, sys.stderr):  # of any encoding, such as that of LC_ALL=C
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     codes = [1]  # of an error that nobody has caught
     atexit.register(_end, codes)
     try:

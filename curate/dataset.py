@@ -23,7 +23,6 @@ import pandas as pd
 from curate.checks import as_path, options_of
 from curate.config import AnnotationOptions, EmbedOptions, FindOptions, PolicyOptions, SplitOptions, TrainOptions
 from curate.errors import CurateError, ReviewError, StageMissing, WrongUsage
-from curate.files import csv_text
 from curate.progress import Progress, silent
 from curate.workspace import Workspace
 
@@ -302,7 +301,7 @@ class Dataset:
             return decide_from_file(self.workspace, Path(verdicts), **said)
         with tempfile.TemporaryDirectory(prefix="curate-") as folder:
             file = Path(folder) / "verdicts.csv"
-            file.write_text(csv_text(verdicts), encoding="utf-8")
+            verdicts.to_csv(file, index=False)
             return decide_from_file(self.workspace, file, **said)
 
     def undo(self, last: int | None = None, *, ids: Sequence[int] = (), reviewer: str = "") -> list[int]:

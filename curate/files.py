@@ -25,7 +25,6 @@ import pandas as pd
 
 from curate import __version__
 from curate.errors import DamagedFile
-from curate.text import for_csv, from_csv
 
 SEAL = "seal"
 UNTOUCHED = "a file that nothing else writes to"
@@ -219,21 +218,6 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
-def csv_text(table: pd.DataFrame) -> str:
-    """A table as CSV, for spreadsheets too: cells and names that one would run are guarded (`curate.text.for_csv`)."""
-    texts = table.select_dtypes(exclude=["number", "bool"])
-    guarded = {name: [for_csv(cell) if isinstance(cell, str) else cell for cell in texts[name]] for name in texts}
-    named = table.assign(**guarded).rename(columns=lambda name: for_csv(str(name)))
-    return str(named.to_csv(index=False, lineterminator="\r\n"))  # RFC 4180; else a \r in a cell is not quoted
-
-
-def read_csv(file: Path) -> pd.DataFrame:
-    """What `csv_text` wrote: text columns without their guard."""
-    table = pd.read_csv(file).rename(columns=from_csv)
-    texts = table.select_dtypes(exclude=["number", "bool"])
-    return table.assign(**{n: [from_csv(c) if isinstance(c, str) else c for c in texts[n]] for n in texts})
-
-
 @dataclass(frozen=True)
 class Format:
     """How content of one file type is read and written."""
@@ -265,7 +249,7 @@ FORMATS = {
     ".npz": Format(_read_arrays, _write_arrays),
     ".json": Format(lambda file: json.loads(file.read_text()), _write_json),
     ".html": Format(lambda file: file.read_text(encoding="utf-8"), _write_text),
-    ".csv": Format(read_csv, lambda table, file: _write_text(csv_text(table), file)),
+    ".csv": Format(pd.read_csv, lambda table, file: table.to_csv(file, index=False)),
 }
 
 

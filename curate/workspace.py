@@ -35,7 +35,6 @@ from curate.files import (
     write_atomically,
 )
 from curate.schema import TABLES, validate
-from curate.text import require_text
 
 FORMAT = 1  # of the folder's layout; a workspace of another number is refused
 PROVENANCE: Shape = {  # of a sidecar
@@ -57,7 +56,6 @@ class Workspace:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
-        require_text(self.root.absolute(), WorkspaceError)
         self._held = False
         if not (self.root / "workspace.json").is_file():
             raise WorkspaceError(
@@ -78,7 +76,6 @@ class Workspace:
     def create(cls, root: Path | str) -> Workspace:
         """Open the workspace at `root`, making it where there is none."""
         root = Path(root)
-        require_text(root.absolute(), WorkspaceError)
         if not (root / "workspace.json").is_file():
             cls.refuse_to_mix(root)
             try:

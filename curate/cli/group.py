@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from curate import __version__
-from curate.cli.output import disk_trouble, fail, log_to_terminal
+from curate.cli.output import disk_trouble, fail
 from curate.errors import CurateError
 
 
@@ -22,7 +22,6 @@ class Commands(click.Group):
         return list(self.commands)
 
     def invoke(self, context: click.Context) -> Any:
-        log_to_terminal()
         try:
             return super().invoke(context)
         except CurateError as error:
@@ -31,8 +30,6 @@ class Commands(click.Group):
             raise  # `curate issues | head`: click ends quietly
         except OSError as error:
             fail(disk_trouble(error), 1)
-        except UnicodeEncodeError as error:  # a path of an option, such as --out
-            fail(f"a name holds bytes that are not UTF-8: {error.object!a}\nto do: rename it, and try again", 1)
         except KeyboardInterrupt:
             fail("interrupted; run the same command again to go on", 130)
 
@@ -51,3 +48,18 @@ def main() -> None:
 
     Your images are never modified, moved or deleted.
     """
+
+
+# ---- options that commands share -----------------------------------------------------------------
+
+
+# ---- ingest, embed, find -------------------------------------------------------------------------
+
+
+# ---- looking ---------------------------------------------------------------------------------------
+
+
+# ---- deciding --------------------------------------------------------------------------------------
+
+
+# ---- a new version, a new model -------------------------------------------------------------------

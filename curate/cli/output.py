@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import math
 import sys
 from pathlib import Path
@@ -12,34 +11,13 @@ from typing import Any
 
 import click
 
-from curate.text import for_terminal
-
-
-def echo(message: object = "", *, err: bool = False) -> None:
-    """Print text: what a terminal would obey, such as an escape sequence in a file's name, shows as its escape."""
-    click.echo(for_terminal(message), err=err)
-
 
 def fail(message: str, code: int) -> None:
-    first, *rest = message.split("\n")
-    click.secho(f"Error: {for_terminal(first)}", fg="red", err=True)
+    first, *rest = message.splitlines()
+    click.secho(f"Error: {first}", fg="red", err=True)
     for line in rest:
-        echo(f"  {line}", err=True)
+        click.echo(f"  {line}", err=True)
     sys.exit(code)
-
-
-class _Text(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return for_terminal(super().format(record))
-
-
-def log_to_terminal() -> None:
-    """Warnings of curate go to the standard error as text, where nobody has set up logging."""
-    logger = logging.getLogger("curate")
-    if not logger.hasHandlers():
-        handler = logging.StreamHandler()
-        handler.setFormatter(_Text("%(message)s"))
-        logger.addHandler(handler)
 
 
 def disk_trouble(error: OSError) -> str:
@@ -66,7 +44,7 @@ def progress_bar() -> Any:
 
 
 def print_json(value: Any) -> None:
-    echo(json.dumps(plain_values(value), indent=1, default=str, allow_nan=False))
+    click.echo(json.dumps(plain_values(value), indent=1, default=str, allow_nan=False))
 
 
 def plain_values(value: Any) -> Any:
@@ -99,10 +77,4 @@ def cell(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return (
-        f"{value:,.3f}"
-        if isinstance(value, float)
-        else f"{value:,}"
-        if isinstance(value, int)
-        else for_terminal(value, keep="")
-    )
+    return f"{value:,.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -16,9 +16,7 @@ import pandas as pd
 
 from curate.decisions.decision import FIELDS, evidence, plain
 from curate.errors import LedgerError
-from curate.files import csv_text
 from curate.schema import ACTIONS, conform
-from curate.text import from_csv
 
 # People fill in action, label and reason; `why` and `given_label` are the queue's reason and label.
 CSV_COLUMNS = (
@@ -27,6 +25,7 @@ CSV_COLUMNS = (
 )
 NEEDED = ("sample_id", "issue", "action")
 ACCEPT = "accept"  # in a file: do as proposed
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")  # a cell that begins so is guarded
 LONGEST = 10_000  # characters in a cell
 
 
@@ -39,7 +38,19 @@ def queue_csv(queue: pd.DataFrame) -> str:
     """
     table = queue.rename(columns={"reason": "why", "label": "given_label"}).assign(action="", label="", reason="")
     table = table[list(CSV_COLUMNS)].round({"probability": 4, "score": 4})
-    return csv_text(table)
+    for column in table.select_dtypes(exclude="number"):
+        table[column] = [guarded(cell) if isinstance(cell, str) else "" for cell in table[column]]
+    return str(table.to_csv(index=False, lineterminator="\r\n"))
+
+
+def guarded(cell: str) -> str:
+    """A cell that no spreadsheet runs. `bare` undoes it."""
+    return f"'{cell}" if cell.startswith(FORMULA) else cell
+
+
+def bare(cell: str) -> str:
+    """A cell without its guard."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
 
 
 def read_decisions(
@@ -190,7 +201,7 @@ def _action(row: Mapping[str, str], known: _Known) -> tuple[str, str | None]:
 
 def _one_of(row: Mapping[str, str], name: str, known: Collection[str], complaint: str) -> str:
     """The cell as one of the known names; only there do spaces at its ends count."""
-    for cell in (from_csv(row.get(name, "")), _cell(row, name)):
+    for cell in (bare(row.get(name, "")), _cell(row, name)):
         if cell in known:
             return cell
     wanted = _cell(row, name)
@@ -198,7 +209,7 @@ def _one_of(row: Mapping[str, str], name: str, known: Collection[str], complaint
 
 
 def _cell(row: Mapping[str, str], name: str) -> str:
-    return from_csv(row.get(name) or "").strip()
+    return bare(row.get(name) or "").strip()
 
 
 def _share(row: Mapping[str, str], name: str) -> float | None:

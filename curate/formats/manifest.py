@@ -143,11 +143,8 @@ def _within(path: str) -> str | None:
 
 
 def check_names(rows: Rows, columns: list[str]) -> None:
-    """Refuse rows with names that no table can hold, or too long to be meant, such as what follows an open quote."""
+    """Refuse rows with names too long to be meant, such as what follows a quote that is never closed."""
     for column in columns:
-        rows.refuse(
-            rows.table[column].str.contains("\0", regex=False, na=False), f"has a {column} with a NUL character"
-        )
         too_long = rows.table[column].str.len().gt(LONGEST_NAME)
         rows.refuse(too_long, f"has a {column} of more than {LONGEST_NAME} characters: is a quote not closed?")
 

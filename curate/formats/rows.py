@@ -9,7 +9,6 @@ import codecs
 import csv
 import io
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,6 @@ import pandas as pd
 from curate.errors import CurateError
 from curate.formats.cells import Cells, quoted, text_column
 from curate.formats.problems import first_of, problem_table
-from curate.text import from_csv
 
 if TYPE_CHECKING:
     import pyarrow
@@ -55,7 +53,7 @@ def _read_csv(file: Path, error: type[CurateError]) -> Cells:
     torn = {number: row for number, row in rows.items() if len(row) != len(header)}
     columns = zip(*whole.values(), strict=True) if whole else [()] * len(header)
     # a column without a name is an index that some program wrote along
-    named = {name: text_column(map(from_csv, column)) for name, column in zip(header, columns, strict=True) if name}
+    named = {name: text_column(column) for name, column in zip(header, columns, strict=True) if name}
     problems = problem_table(
         file.name,
         list(torn),
@@ -76,7 +74,7 @@ def _records(file: Path, error: type[CurateError]) -> tuple[list[str], dict[int,
     start = next((i for i, record in enumerate(records) if record), None)
     if start is None:
         raise error(f"{file.name} is empty", "a header and one row per image")
-    header = [from_csv(name).strip() for name in records[start]]
+    header = [name.strip() for name in records[start]]
     return header, {number: record for number, record in enumerate(records[start + 1 :], 1) if record}
 
 
@@ -215,7 +213,7 @@ def _numbered(columns: dict[str, pd.Series], numbers: Iterable[int]) -> pd.DataF
 
 
 def _refuse_repeats(names: list[str], file: Path, error: type[CurateError]) -> None:
-    repeated = sorted(name for name, count in Counter(names).items() if name and count > 1)
+    repeated = sorted({name for name in names if name and names.count(name) > 1})
     if repeated:
         raise error(f"{file.name} has more than one column {quoted(repeated)}", "column names that differ")
 

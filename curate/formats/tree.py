@@ -17,7 +17,7 @@ import pandas as pd
 
 from curate.apply.contents import require_contents, sha256_of
 from curate.errors import ExportError, StaleVersion
-from curate.files import csv_text, write_atomically
+from curate.files import write_atomically
 from curate.formats.names import EXPORT_MARKER, distinct, safe_name
 from curate.progress import Advance
 
@@ -69,7 +69,7 @@ def export(manifest: pd.DataFrame, out: Path | str, *, how: str, advance: Advanc
             if how == "copy":
                 _refuse_another(folder / image, original, sha256)
             advance(1)
-        (folder / SPARE).write_text(csv_text(files), encoding="utf-8")
+        (folder / SPARE).write_text(files.to_csv(index=False), encoding="utf-8")
         os.replace(folder / SPARE, folder / CSV)
         os.sync()  # the tree has to be on disk before it is called complete
     return files
@@ -85,7 +85,7 @@ def export_csv(manifest: pd.DataFrame, file: Path | str) -> None:
     """
     file = Path(file)
     columns = manifest.rename(columns={"path": "image"})[["image", "label", "split", "group", "sample_id"]]
-    content = csv_text(columns).encode()
+    content = columns.to_csv(index=False).encode()
     with _explained(file):
         if file.exists() and _content(file) != content:
             raise ExportError(f"{file} exists", "a new file: nothing is written over", "choose another name")
@@ -169,7 +169,7 @@ def _is_same(original: Path, place: Path, how: str) -> bool:
 
 
 def _digest(files: pd.DataFrame, manifest: pd.DataFrame) -> str:
-    table = csv_text(files.assign(path=manifest["path"]))
+    table = files.assign(path=manifest["path"]).to_csv(index=False)
     return hashlib.sha256(table.encode()).hexdigest()
 
 

@@ -16,7 +16,6 @@ from curate.formats.folders import read_folder
 from curate.formats.manifest import read_manifest
 from curate.formats.problems import join_problems
 from curate.ingest.annotations import join_annotations, read_annotations
-from curate.text import require_text
 
 __all__ = ["Source", "join_annotations", "join_problems", "read_annotations", "read_source"]
 
@@ -54,7 +53,6 @@ def read_source(source: Path, *, image_root: Path | None = None, own: Path | Non
     SourceError : nothing there, no images, a layout or a column that can't be told, no usable row
     """
     source = Path(os.path.abspath(source))
-    require_text(source, SourceError)
     if source.is_dir():
         if image_root is not None:
             raise SourceError(f"{source} is a folder, and an image root was given", "an image root with a manifest")
@@ -63,7 +61,6 @@ def read_source(source: Path, *, image_root: Path | None = None, own: Path | Non
     if not source.exists():
         raise SourceError(f"there is no file or folder {source}", "a folder of images or a manifest")
     root = Path(os.path.abspath(image_root)) if image_root is not None else source.parent
-    require_text(root, SourceError)
     if not root.is_dir():
         raise SourceError(f"there is no folder {root}", "the folder that the manifest's paths are relative to")
     sources, problems = read_manifest(source, root)
