@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from curate import __version__
+from curate.text import csv_text, from_csv
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,22 @@ def _write_json(value: Any, file: Path) -> None:
     file.write_text(json.dumps(value, indent=1, default=str))
 
 
+def _read_csv(file: Path) -> pd.DataFrame:
+    """What `_write_csv` wrote, every cell as text, an empty one as null."""
+    table = pd.read_csv(file, dtype="str", keep_default_na=False, na_values=[""])
+    return table.rename(columns=from_csv).map(from_csv, na_action="ignore")
+
+
+def _write_csv(table: pd.DataFrame, file: Path) -> None:
+    file.write_bytes(csv_text(table).encode())
+
+
 FORMATS = {
     ".parquet": Format(pd.read_parquet, lambda table, file: table.to_parquet(file, index=False)),
     ".npz": Format(_read_arrays, _write_arrays),
     ".json": Format(lambda file: json.loads(file.read_text()), _write_json),
     ".html": Format(lambda file: file.read_text(encoding="utf-8"), _write_text),
-    ".csv": Format(pd.read_csv, lambda table, file: table.to_csv(file, index=False)),
+    ".csv": Format(_read_csv, _write_csv),
 }
 
 
@@ -58,6 +69,11 @@ def write_parquet(file: Path, table: pd.DataFrame) -> None:
     """Write `table` beside `file`, then rename."""
     with replacing(file) as temporary:
         table.to_parquet(temporary, index=False)
+
+
+def write_csv(file: Path, table: pd.DataFrame) -> None:
+    """Write `table` beside `file`, then rename."""
+    write_atomically(file, csv_text(table).encode())
 
 
 def write_atomically(file: Path, content: bytes) -> None:

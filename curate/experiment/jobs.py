@@ -17,7 +17,7 @@ from torch import nn
 
 from curate import __version__
 from curate.experiment.study import Arm
-from curate.files import replacing, write_atomically, write_parquet
+from curate.files import write_atomically, write_csv, write_parquet
 from curate.machine.threads import torch_threads
 from curate.progress import Advance, Progress
 from curate.train.checkpoint import FACTS, WEIGHTS, save_weights
@@ -173,8 +173,7 @@ def _write(job: Job, outcome: Outcome, classes: list[str]) -> None:
     """arm.json comes last and means done."""
     table = pd.DataFrame(outcome.probabilities, columns=classes)
     write_parquet(job.folder / "probabilities.parquet", table)
-    with replacing(job.folder / "history.csv") as temporary:
-        outcome.history.to_csv(temporary, index=False)
+    write_csv(job.folder / "history.csv", outcome.history)
     write_atomically(job.folder / FACTS, json.dumps(outcome.facts, indent=1).encode())
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from curate.errors import CurateError
+from curate.text import from_csv
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,7 @@ SYNONYMS = {
     "group": ("group_id", "patient", "patient_id", "video", "video_id"),
     "annotator": ("annotator_id", "rater", "rater_id", "worker", "worker_id"),
 }
+NAMES_SHOWN = 20  # of columns, in an error
 LONGEST_PATH = 4096  # bytes in Linux, NUL included
 LONGEST_NAME = 255  # of a label, split, group or annotator: a class must be able to name a folder
 
@@ -36,6 +38,7 @@ class Cells:
     not_text : columns that hold no plain values, and what they hold instead
     error : what to raise where the file as a whole is no use
     nested : by column, the rows that hold a list or an object, and which; null in `table`
+    is_csv : cells may be guarded by `for_csv`; `exact` and `trimmed` take the sign off
     """
 
     file: str
@@ -44,6 +47,7 @@ class Cells:
     error: type[CurateError]
     not_text: dict[str, str] = field(default_factory=dict)
     nested: dict[str, dict[int, str]] = field(default_factory=dict)
+    is_csv: bool = False
 
     def column_of(self, role: str) -> str | None:
         """The column that plays `role` (a key of SYNONYMS): of that name, or the one known synonym, or None."""
@@ -62,14 +66,35 @@ class Cells:
             log.info("%s: column '%s' is read as the %s", self.file, found[0], role)
         return found[0] if found else None
 
+    def exact(self, column: str) -> pd.Series:
+        """A column to the letter: a file's name may begin or end in a space."""
+        return self._without_guard(column, strip=False) if self.is_csv else self.table[column]
+
+    def trimmed(self, column: str) -> pd.Series:
+        """A column without the spaces around its texts, unless a guard says that they were meant; null where nothing
+        is left."""
+        if self.is_csv:
+            return self._without_guard(column, strip=True)
+        return text_column(self.table[column].str.strip().tolist(), self.table.index)
+
+    def _without_guard(self, column: str, *, strip: bool) -> pd.Series:
+        cells = self.table[column].to_numpy(dtype=object)
+        return text_column([from_csv(c, strip=strip) if isinstance(c, str) else None for c in cells], self.table.index)
+
     def column_names(self) -> str:
-        return quoted([*self.table.columns, *self.not_text]) or "none"
+        return some([*self.table.columns, *self.not_text]) or "none"
 
 
 def text_column(values: Iterable[object], index: pd.Index | None = None) -> pd.Series:
     """Values as a column of text; what is no text, or empty, is null."""
     # cell by cell: pandas before 3 turns a null of another column into the text 'nan'
     return pd.Series([v if isinstance(v, str) and v else None for v in values], index=index, dtype="str")
+
+
+def some(names: list[str]) -> str:
+    """The first names in quotes, and how many more there are."""
+    rest = len(names) - NAMES_SHOWN
+    return quoted(names[:NAMES_SHOWN]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def quoted(names: Iterable[str]) -> str:

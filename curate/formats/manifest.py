@@ -76,10 +76,10 @@ def pick(cells: Cells, roles: list[str]) -> Cells:
     # only the path is kept to the letter: a file's name may end in a space, a label's may not
     nothing = text_column([None] * len(table), table.index)
     picked = {
-        role: nothing if column is None else table[column] if role == "image" else trimmed(table[column])
+        role: nothing if column is None else cells.exact(column) if role == "image" else cells.trimmed(column)
         for role, column in columns.items()
     }
-    return replace(cells, table=pd.DataFrame(picked, index=table.index))
+    return replace(cells, table=pd.DataFrame(picked, index=table.index), is_csv=False)
 
 
 def without_nested(cells: Cells, columns: Iterable[str | None]) -> Cells:
@@ -90,11 +90,6 @@ def without_nested(cells: Cells, columns: Iterable[str | None]) -> Cells:
     problems = problem_table(cells.file, rows, [None] * len(rows), reasons)
     is_plain = ~cells.table.index.isin(rows)
     return replace(cells, table=cells.table[is_plain], problems=join_problems(cells.problems, problems))
-
-
-def trimmed(cells: pd.Series) -> pd.Series:
-    """Text without the spaces around it; null where nothing is left."""
-    return text_column(cells.str.strip().tolist(), cells.index)
 
 
 def place(rows: Rows, root: Path) -> pd.Series:
@@ -143,8 +138,15 @@ def _within(path: str) -> str | None:
 
 
 def check_names(rows: Rows, columns: list[str]) -> None:
-    """Refuse rows with names too long to be meant, such as what follows a quote that is never closed."""
+    """Refuse rows with names that no class or person has.
+
+    They are too long, such as what follows a quote that is never closed, or hold a NUL: NumPy drops it at a text's
+    end, and two classes would be one; the ledger ends the text there.
+    """
     for column in columns:
+        rows.refuse(
+            rows.table[column].str.contains("\0", regex=False, na=False), f"has a {column} with a NUL character"
+        )
         too_long = rows.table[column].str.len().gt(LONGEST_NAME)
         rows.refuse(too_long, f"has a {column} of more than {LONGEST_NAME} characters: is a quote not closed?")
 

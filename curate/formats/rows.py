@@ -9,6 +9,7 @@ import codecs
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from curate.errors import CurateError
-from curate.formats.cells import Cells, quoted, text_column
+from curate.formats.cells import Cells, some, text_column
 from curate.formats.problems import first_of, problem_table
+from curate.text import csv_separator, from_csv
 
 if TYPE_CHECKING:
     import pyarrow
@@ -60,7 +62,7 @@ def _read_csv(file: Path, error: type[CurateError]) -> Cells:
         [row[0] for row in torn.values()],
         [f"has {len(row)} cells where the header has {len(header)}" for row in torn.values()],
     )
-    return Cells(file.name, _numbered(named, whole), problems, error)
+    return Cells(file.name, _numbered(named, whole), problems, error, is_csv=True)
 
 
 def _records(file: Path, error: type[CurateError]) -> tuple[list[str], dict[int, list[str]]]:
@@ -74,7 +76,7 @@ def _records(file: Path, error: type[CurateError]) -> tuple[list[str], dict[int,
     start = next((i for i, record in enumerate(records) if record), None)
     if start is None:
         raise error(f"{file.name} is empty", "a header and one row per image")
-    header = [name.strip() for name in records[start]]
+    header = [from_csv(name, strip=True) for name in records[start]]
     return header, {number: record for number, record in enumerate(records[start + 1 :], 1) if record}
 
 
@@ -82,8 +84,7 @@ def _delimiter(file: Path, text: str) -> str:
     """A tab where the name says so, else the one of comma, semicolon and tab that is most frequent in the header."""
     if file.suffix.lower() == ".tsv":
         return "\t"
-    line = text.lstrip("\r\n").split("\n", 1)[0]
-    return max(",;\t", key=line.count)
+    return csv_separator(text)
 
 
 @contextmanager
@@ -213,9 +214,9 @@ def _numbered(columns: dict[str, pd.Series], numbers: Iterable[int]) -> pd.DataF
 
 
 def _refuse_repeats(names: list[str], file: Path, error: type[CurateError]) -> None:
-    repeated = sorted({name for name in names if name and names.count(name) > 1})
+    repeated = sorted(name for name, times in Counter(names).items() if name and times > 1)
     if repeated:
-        raise error(f"{file.name} has more than one column {quoted(repeated)}", "column names that differ")
+        raise error(f"{file.name} has more than one column {some(repeated)}", "column names that differ")
 
 
 READERS: dict[str, Callable[[Path, type[CurateError]], Cells]] = {

@@ -19,6 +19,7 @@ from curate.errors import ExportError
 from curate.files import write_atomically
 from curate.formats.names import EXPORT_MARKER, distinct, safe_name
 from curate.progress import Advance
+from curate.text import csv_text
 
 HOW = ("hardlink", "symlink", "copy")
 CSV = "manifest.csv"
@@ -62,7 +63,7 @@ def export(manifest: pd.DataFrame, out: Path | str, *, how: str, advance: Advanc
         for image, original in zip(files["image"], manifest["path"], strict=True):
             _place(Path(original), folder, folder / image, how)
             advance(1)
-        (folder / SPARE).write_text(files.to_csv(index=False), encoding="utf-8")
+        (folder / SPARE).write_bytes(csv_text(files).encode())
         os.replace(folder / SPARE, folder / CSV)
         os.sync()  # the tree has to be on disk before it is called complete
     return files
@@ -77,7 +78,7 @@ def export_csv(manifest: pd.DataFrame, file: Path | str) -> None:
     """
     file = Path(file)
     columns = manifest.rename(columns={"path": "image"})[["image", "label", "split", "group", "sample_id"]]
-    content = columns.to_csv(index=False).encode()
+    content = csv_text(columns).encode()
     with _explained(file):
         if file.exists() and _content(file) != content:
             raise ExportError(f"{file} exists", "a new file: nothing is written over", "choose another name")
