@@ -51,6 +51,20 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
+def is_utf8(text: str) -> bool:
+    """False where the text holds half of a character: so Python spells names of files that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def for_table(text: str) -> str:
+    """The text as a table can hold it: halves of characters as their escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def for_markdown(text: object) -> str:
     """The text so that Markdown shows it as it is: no picture, no link, no emphasis, on one line.
 
@@ -115,8 +129,9 @@ def _header(names: list[str]) -> str:
     return line.getvalue()
 
 
-def _guarded(column: pd.Series) -> list[object]:
-    return [for_csv(cell) if isinstance(cell, str) else cell for cell in column]
+def _guarded(column: pd.Series) -> pd.Series:
+    cells = [for_csv(cell) if isinstance(cell, str) else cell for cell in column]
+    return type(column)(cells, index=column.index, dtype="object")  # Arrow's text takes no half character
 
 
 def csv_separator(text: str) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 
 from curate import __version__
 from curate.errors import DamagedFile, StageMissing, WorkspaceBusy, WorkspaceError
-from curate.files import FORMATS, code_version, digest_of, read_json, replacing, write_atomically
+from curate.files import FORMATS, code_version, digest_of, read_json, refuse_no_utf8, replacing, write_atomically
 from curate.schema import TABLES, validate
 
 FORMAT = 1  # of the folder's layout; a workspace of another number is refused
@@ -35,6 +35,7 @@ class Workspace:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         self._held = False
+        refuse_no_utf8(self.root.absolute(), WorkspaceError)
         if not (self.root / "workspace.json").is_file():
             raise WorkspaceError(
                 f"no workspace at {self.root}",
@@ -59,6 +60,7 @@ class Workspace:
     def create(cls, root: Path | str) -> Workspace:
         """Open the workspace at `root`, making it where there is none."""
         root = Path(root)
+        refuse_no_utf8(root.absolute(), WorkspaceError)
         if not (root / "workspace.json").is_file():
             cls.refuse_to_mix(root)
             try:

@@ -17,7 +17,7 @@ import pandas as pd
 from curate.decisions.decision import FIELDS, evidence, plain
 from curate.errors import LedgerError
 from curate.schema import ACTIONS, conform
-from curate.text import csv_separator, csv_text, from_csv
+from curate.text import csv_separator, csv_text, for_table, from_csv
 
 # People fill in action, label and reason; `why` and `given_label` are the queue's reason and label.
 CSV_COLUMNS = (
@@ -248,8 +248,8 @@ def _repeats(read: Mapping[int, Mapping[str, str | None]]) -> dict[int, str]:
 
 
 def _problem(file: Path, number: int, image: str | None, reason: str) -> dict[str, object]:
-    shown = (image or "")[:200].encode("utf-8", "replace").decode()
-    return {"file": file.name, "row": number, "image": shown or None, "reason": reason}
+    shown = for_table((image or "")[:200])
+    return {"file": for_table(file.name), "row": number, "image": shown or None, "reason": reason}
 
 
 def _rows(file: Path) -> Iterator[dict[str, str]]:

@@ -19,6 +19,7 @@ from curate.formats.manifest import SPLIT_NAMES
 from curate.formats.names import EXPORT_MARKER
 from curate.formats.problems import problem_table
 from curate.formats.rows import SUFFIXES as TABLES
+from curate.text import is_utf8
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 CLUTTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})  # what systems leave behind, like hidden files
@@ -33,7 +34,7 @@ class Findings:
 
     def add_file(self, path: str) -> None:
         suffix = os.path.splitext(path)[1].lower()
-        if not _is_text(path):
+        if not is_utf8(path):
             self.others.append((path, "has a name that is not UTF-8; rename it"))
         elif suffix in IMAGE_SUFFIXES:
             self.images.append(path)
@@ -193,15 +194,6 @@ def _leads_to_itself(link: str) -> bool:
     except OSError as fault:
         return fault.errno == errno.ELOOP
     return False
-
-
-def _is_text(name: str) -> bool:
-    """False for names with bytes that are not UTF-8: Python spells them with half characters."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _some(names: set[str], most: int = 5) -> str:

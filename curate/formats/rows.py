@@ -176,24 +176,29 @@ def _read_parquet(file: Path, error: type[CurateError]) -> Cells:
     import pyarrow.parquet as pq
 
     try:
-        parquet = pq.ParquetFile(file)  # not read_table: it takes columns out of folder names such as label=3
-        schema = parquet.schema_arrow
-        _refuse_repeats(schema.names, file, error)
-        odd = {f.name: f"values of type {f.type}" for f in schema if pa.types.is_nested(f.type) or _is_binary(f.type)}
-        plain = [name for name in schema.names if name not in odd]
-        table = parquet.read(columns=plain)
+        # by handle: Arrow takes no path that is not UTF-8. Not read_table: it takes columns out of folder names
+        with open(file, "rb") as handle:
+            parquet = pq.ParquetFile(handle)
+            schema = parquet.schema_arrow
+            _refuse_repeats(schema.names, file, error)
+            odd = {f.name: f"values of type {f.type}" for f in schema if _is_no_text(f.type)}
+            plain = [name for name in schema.names if name not in odd]
+            table = parquet.read(columns=plain)
         table.validate(full=True)
         columns = {name: text_column(_arrow_text(table[name])) for name in plain}
     except pa.ArrowException as fault:
         raise error(f"{file.name} can't be read as Parquet: {fault}") from fault
+    except UnicodeDecodeError as fault:
+        raise error(f"{file.name} has a column whose name is not UTF-8", "names in UTF-8") from fault
     numbers = range(1, table.num_rows + 1)
     return Cells(file.name, _numbered(columns, numbers), problem_table(file.name, [], [], []), error, odd)
 
 
-def _is_binary(kind: pyarrow.DataType) -> bool:
+def _is_no_text(kind: pyarrow.DataType) -> bool:
     import pyarrow as pa
 
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+    kinds = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    return any(is_kind(kind) for is_kind in kinds)
 
 
 def _arrow_text(column: pyarrow.ChunkedArray) -> list[str | None]:
