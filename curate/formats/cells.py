@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -38,6 +38,7 @@ class Cells:
     not_text : columns that hold no plain values, and what they hold instead
     error : what to raise where the file as a whole is no use
     nested : by column, the rows that hold a list or an object, and which; null in `table`
+    names : of all columns of the file, also of those that were not wanted
     is_csv : cells may be guarded by `for_csv`; `exact` and `trimmed` take the sign off
     """
 
@@ -47,13 +48,14 @@ class Cells:
     error: type[CurateError]
     not_text: dict[str, str] = field(default_factory=dict)
     nested: dict[str, dict[int, str]] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
     is_csv: bool = False
 
     def column_of(self, role: str) -> str | None:
         """The column that plays `role` (a key of SYNONYMS): of that name, or the one known synonym, or None."""
         names = [*self.table.columns, *self.not_text]
         found = [name for name in names if name.casefold() == role]
-        found = found or [name for name in names if name.casefold() in SYNONYMS[role]]
+        found = found or [name for name in names if plays(name, role)]
         if len(found) > 1:
             raise self.error(
                 f"columns {quoted(found)} of {self.file} could each be the {role}",
@@ -82,7 +84,12 @@ class Cells:
         return text_column([from_csv(c, strip=strip) if isinstance(c, str) else None for c in cells], self.table.index)
 
     def column_names(self) -> str:
-        return some([*self.table.columns, *self.not_text]) or "none"
+        return some(self.names) or "none"
+
+
+def plays(name: str, role: str) -> bool:
+    """Whether a column of this name can play `role`."""
+    return name.casefold() == role or name.casefold() in SYNONYMS[role]
 
 
 def text_column(values: Iterable[object], index: pd.Index | None = None) -> pd.Series:
@@ -91,7 +98,7 @@ def text_column(values: Iterable[object], index: pd.Index | None = None) -> pd.S
     return pd.Series([v if isinstance(v, str) and v else None for v in values], index=index, dtype="str")
 
 
-def some(names: list[str]) -> str:
+def some(names: Sequence[str]) -> str:
     """The first names in quotes, and how many more there are."""
     rest = len(names) - NAMES_SHOWN
     return quoted(names[:NAMES_SHOWN]) + (f" and {rest:,} more" if rest > 0 else "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import deque
 from pathlib import Path
 
 import pandas as pd
@@ -126,10 +127,10 @@ def _layout(images: list[str], root: Path) -> str:
 def _walk(root: Path, own: Path | None) -> Findings:
     """Find every file below `root`; real folders are read before links to folders, so theirs is the name."""
     found, folders = Findings(), [""]
-    links: list[str] = []
+    links: deque[str] = deque()
     seen: set[tuple[int, int]] = set()
     while folders or links:
-        folder = folders.pop() if folders else links.pop(0)
+        folder = folders.pop() if folders else links.popleft()
         try:
             identity = os.stat(root / folder)
             if (identity.st_dev, identity.st_ino) in seen:
@@ -176,7 +177,7 @@ def _is_workspace(folder: Path) -> bool:
         return False
 
 
-def _sort_in(entry: os.DirEntry[str], path: str, found: Findings, folders: list[str], links: list[str]) -> None:
+def _sort_in(entry: os.DirEntry[str], path: str, found: Findings, folders: list[str], links: deque[str]) -> None:
     is_link = entry.is_symlink()
     if is_link and _leads_to_itself(entry.path):
         found.others.append((path, "is a link that leads to itself"))

@@ -43,7 +43,8 @@ def read_manifest(file: Path, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     ------
     SourceError : no column `image`, a column that can't be told, or not one usable row
     """
-    cells = pick(read_cells(file, error=SourceError), ["image", *STATED])
+    roles = ["image", *STATED]
+    cells = pick(read_cells(file, error=SourceError, roles=roles), roles)
     rows = Rows(cells.file, cells.table)
     rows.table["sample_id"] = place(rows, root)
     check_names(rows, STATED)
@@ -104,7 +105,8 @@ def place(rows: Rows, root: Path) -> pd.Series:
 
     @functools.cache  # each folder is resolved once
     def inside(path: str) -> str | None:
-        return _within(posixpath.relpath(os.path.realpath(path), real_root))
+        place = _within(posixpath.relpath(os.path.realpath(path), real_root))
+        return place or ("" if os.path.lexists(path) else None)
 
     placed = [relative_to(cell, root, inside) if is_good else None for cell, is_good in sound]
     ids = text_column(placed, cells.index)
@@ -118,7 +120,8 @@ def relative_to(cell: str, root: Path, inside: Callable[[str], str | None]) -> s
     """`cell` as a normal path relative to `root` (absolute cells too), or None where it climbs out.
 
     An absolute cell may know the root by another name, where one of the two was reached through a link: so the
-    first of the cell's folders that lies in the root by its real path counts too; `inside` tells where it lies.
+    first of the cell's folders that lies in the root by its real path counts too; `inside` tells where it lies,
+    empty where outside, None where there is no such folder: then nor are there deeper ones.
     """
     if not cell.startswith("/"):
         return _within(cell)
@@ -126,7 +129,10 @@ def relative_to(cell: str, root: Path, inside: Callable[[str], str | None]) -> s
         return within
     parts = posixpath.normpath(cell).split("/")
     for n in range(1, len(parts) + 1):
-        if place := inside("/".join(parts[:n]) or "/"):
+        place = inside("/".join(parts[:n]) or "/")
+        if place is None:
+            return None
+        if place:
             return posixpath.normpath(posixpath.join(place, *parts[n:]))
     return None
 

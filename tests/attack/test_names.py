@@ -226,8 +226,8 @@ def test_every_command_ends_well_over_control_characters(controls: Path, tmp_pat
         assert for_terminal(said) == said
     assert curate("check", "-w", workspace).exit_code in (0, 2)
     labels = pd.read_parquet(workspace / "versions/1/manifest.parquet")["label"].sort_values().tolist()
-    for manifest in (tmp_path / "tree/manifest.csv", tmp_path / "version.csv"):
-        assert read_source(manifest).sources["label"].sort_values().tolist() == labels
+    for manifest, root in ((tmp_path / "tree/manifest.csv", None), (tmp_path / "version.csv", controls / "images")):
+        assert read_source(manifest, image_root=root).sources["label"].sort_values().tolist() == labels
     queue = workspace / "tables/arbitration.csv"
     annotations, problems = read_annotations(queue, pd.read_parquet(workspace / "tables/sources.parquet"))
     assert problems.empty
