@@ -283,5 +283,13 @@ def test_verdicts_in_memory_are_recorded_to_the_letter(workspace: Path) -> None:
         assert ledger.current()["label"].tolist() == ["'=x "]
 
 
+def test_embeddings_of_ones_own_are_found_by_guarded_ids(workspace: Path, tmp_path: Path) -> None:
+    ids = samples_of(workspace).query("status == 'ok'")["sample_id"]
+    numbers = {f"={number}": range(number, number + len(ids)) for number in range(3)}
+    table = pd.DataFrame({"sample_id": ids.tolist(), **numbers})
+    (tmp_path / "mine.csv").write_bytes(csv_text(table).encode())
+    done("find", "--embeddings", tmp_path / "mine.csv", "-w", workspace)
+
+
 def test_a_refusal_shows_the_name_it_refuses_as_text(tmp_path: Path) -> None:
     assert "\\x1b[2J" in refused("ingest", tmp_path / CLEAR, "-w", tmp_path / "ws")
