@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import io
 import os
 import sys
 
@@ -17,6 +18,9 @@ def run() -> None:
     and a half. Registered before anything else, the end comes last: whatever others registered has been done by then.
     """
     gc.set_threshold(GARBAGE)
+    for stream in (sys.stdout, sys.stderr):  # help, bars and other libraries' words, where the encoding lacks a letter
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     codes = [1]  # of an error that nobody has caught
     atexit.register(_end, codes)
     try:

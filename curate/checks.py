@@ -471,6 +471,8 @@ def as_path(given: Any, name: str) -> Path:
     """A path, from text or anything that stands for one."""
     if not isinstance(given, str | os.PathLike):
         raise InputError(f"{name} is {_short(given)}", "a path")
+    if "\0" in str(given):
+        raise InputError(f"{name} is {_short(given)}", "a path without NUL characters")
     return Path(given)
 
 

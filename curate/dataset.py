@@ -24,6 +24,7 @@ from curate.checks import as_path, options_of
 from curate.config import AnnotationOptions, EmbedOptions, FindOptions, PolicyOptions, SplitOptions, TrainOptions
 from curate.errors import CurateError, ReviewError, StageMissing, WrongUsage
 from curate.progress import Progress, silent
+from curate.text import csv_text
 from curate.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -301,7 +302,8 @@ class Dataset:
             return decide_from_file(self.workspace, Path(verdicts), **said)
         with tempfile.TemporaryDirectory(prefix="curate-") as folder:
             file = Path(folder) / "verdicts.csv"
-            verdicts.to_csv(file, index=False)
+            # half of a UTF-16 pair goes along, and is a row that can't be used
+            file.write_bytes(csv_text(verdicts).encode("utf-8", "surrogatepass"))
             return decide_from_file(self.workspace, file, **said)
 
     def undo(self, last: int | None = None, *, ids: Sequence[int] = (), reviewer: str = "") -> list[int]:

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ import numpy as np
 import pandas as pd
 
 from curate import __version__
-from curate.errors import DamagedFile
+from curate.errors import CurateError, DamagedFile
+from curate.text import csv_text, from_csv, is_utf8
 
 SEAL = "seal"
 UNTOUCHED = "a file that nothing else writes to"
@@ -244,19 +246,39 @@ def _write_json(value: Any, file: Path) -> None:
     file.write_text(json.dumps(value, indent=1, default=str))
 
 
+def _write_parquet(table: pd.DataFrame, file: Path) -> None:
+    with open(file, "wb") as handle:  # Arrow takes no path that is not UTF-8
+        table.to_parquet(handle, index=False)
+
+
+def _read_csv(file: Path) -> pd.DataFrame:
+    """What `_write_csv` wrote, every cell as text, an empty one as null."""
+    table = pd.read_csv(file, dtype="str", keep_default_na=False, na_values=[""])
+    return table.rename(columns=from_csv).map(from_csv, na_action="ignore")
+
+
+def _write_csv(table: pd.DataFrame, file: Path) -> None:
+    file.write_bytes(csv_text(table).encode())
+
+
 FORMATS = {
-    ".parquet": Format(pd.read_parquet, lambda table, file: table.to_parquet(file, index=False)),
+    ".parquet": Format(pd.read_parquet, _write_parquet),
     ".npz": Format(_read_arrays, _write_arrays),
     ".json": Format(lambda file: json.loads(file.read_text()), _write_json),
     ".html": Format(lambda file: file.read_text(encoding="utf-8"), _write_text),
-    ".csv": Format(pd.read_csv, lambda table, file: table.to_csv(file, index=False)),
+    ".csv": Format(_read_csv, _write_csv),
 }
 
 
 def write_parquet(file: Path, table: pd.DataFrame) -> None:
     """Write `table` beside `file`, then rename."""
     with replacing(file) as temporary:
-        table.to_parquet(temporary, index=False)
+        _write_parquet(table, temporary)
+
+
+def write_csv(file: Path, table: pd.DataFrame) -> None:
+    """Write `table` beside `file`, then rename."""
+    write_atomically(file, csv_text(table).encode())
 
 
 def write_atomically(file: Path, content: bytes) -> None:
@@ -273,6 +295,17 @@ def write_private(file: Path, content: bytes) -> None:
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
         handle.write(content)
     os.replace(temporary, file)
+
+
+def refuse_no_utf8(path: Path, error: type[CurateError]) -> None:
+    """Raise `error` where a path can't stand in a table."""
+    if not is_utf8(str(path)):
+        hint = "" if sys.getfilesystemencoding() == "utf-8" else "set PYTHONUTF8=1; or "
+        raise error(
+            f"{path} is not UTF-8",
+            "a path in UTF-8: tables hold it",
+            f"{hint}rename the folder, or make a link to it and name that",
+        )
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from curate.text import one_line
+
 Advance = Callable[[int], None]
 Progress = Callable[[str, int, str], AbstractContextManager[Advance]]
 
@@ -23,14 +25,14 @@ def bar(description: str, total: int, unit: str = "img") -> Iterator[Advance]:
     from rich.progress import Progress as RichProgress
 
     columns = (
-        TextColumn("{task.description:<14}"),
+        TextColumn("{task.description:<14}", markup=False),  # a name in brackets is no style
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with RichProgress(*columns, console=Console(stderr=True)) as display:
-        task = display.add_task(description, total=total, rate="")
+        task = display.add_task(one_line(description), total=total, rate="")
 
         def advance(count: int) -> None:
             display.advance(task, count)

@@ -29,6 +29,7 @@ from curate.files import (
     digest_of,
     numbered_folders,
     read_sealed,
+    refuse_no_utf8,
     replacing,
     require_digest,
     sealed,
@@ -57,6 +58,7 @@ class Workspace:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         self._held = False
+        refuse_no_utf8(self.root.absolute(), WorkspaceError)
         if not (self.root / "workspace.json").is_file():
             raise WorkspaceError(
                 f"no workspace at {self.root}",
@@ -76,6 +78,7 @@ class Workspace:
     def create(cls, root: Path | str) -> Workspace:
         """Open the workspace at `root`, making it where there is none."""
         root = Path(root)
+        refuse_no_utf8(root.absolute(), WorkspaceError)
         if not (root / "workspace.json").is_file():
             cls.refuse_to_mix(root)
             try:

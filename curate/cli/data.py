@@ -10,7 +10,7 @@ import click
 
 from curate.cli.group import main
 from curate.cli.options import embed_options, find_options, own_options, split_options, with_json, with_workspace
-from curate.cli.output import as_table, open_workspace, print_json, progress_bar
+from curate.cli.output import as_table, open_workspace, print_json, progress_bar, say
 from curate.config import AnnotationOptions, EmbedOptions, FindOptions, SplitOptions
 
 
@@ -78,8 +78,8 @@ def ingest(
     if as_json:
         print_json(summary.to_dict())
         return
-    click.echo(summary.to_text())
-    click.echo(f"\nNext: curate review -w {root}   (or --html, then curate decide; then apply, retrain, report)")
+    say(summary.to_text())
+    say(f"\nNext: curate review -w {root}   (or --html, then curate decide; then apply, retrain, report)")
 
 
 @main.command()
@@ -94,7 +94,7 @@ def embed(embedding: EmbedOptions, root: Path) -> None:
     from curate.verbs.embed import embed as run
 
     scan = run(open_workspace(root), options=embedding, progress=progress_bar())
-    click.echo(as_table([{"status": s, "images": int(n)} for s, n in scan["status"].value_counts().items()]))
+    say(as_table([{"status": s, "images": int(n)} for s, n in scan["status"].value_counts().items()]))
 
 
 @main.command()
@@ -134,7 +134,7 @@ def find(
     if as_json:
         print_json(summary.to_dict())
     else:
-        click.echo(summary.to_text())
+        say(summary.to_text())
 
 
 @main.command()
@@ -152,7 +152,7 @@ def status(root: Path, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        click.echo(as_table(rows))
+        say(as_table(rows))
 
 
 @main.command()
@@ -179,15 +179,15 @@ def issues(issue: str | None, limit: int, everything: bool, out: Path | None, ro
     if out:
         rows = list_issue(workspace, issue, everything=everything) if issue else sample_issues(workspace)
         export(rows, out)
-        click.echo(f"{len(rows):,} rows written to {out}")
+        say(f"{len(rows):,} rows written to {out}")
         return
     rows = list_issue(workspace, issue, everything=everything) if issue else count_issues(workspace)
     if as_json:
         print_json(rows.to_dict("records"))
     else:
-        click.echo(as_table(rows.head(limit).to_dict("records")))
+        say(as_table(rows.head(limit).to_dict("records")))
         if len(rows) > limit:
-            click.echo(f"… and {len(rows) - limit:,} more (--limit, --out)")
+            say(f"… and {len(rows) - limit:,} more (--limit, --out)")
 
 
 @main.command()
@@ -206,6 +206,6 @@ def check(limits: tuple[str, ...], root: Path, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        click.echo(as_table(rows))
+        say(as_table(rows))
     if not all(row["ok"] for row in rows):
         sys.exit(2)

@@ -6,13 +6,17 @@ message says why; 2 wrong usage, or `curate check` found more than allowed; 130 
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from curate import __version__
-from curate.cli.output import disk_trouble, fail
+from curate.cli.output import PlainFormatter, disk_trouble, fail
 from curate.errors import CurateError
+from curate.text import for_terminal
 
 
 class Commands(click.Group):
@@ -21,9 +25,16 @@ class Commands(click.Group):
     def list_commands(self, context: click.Context) -> list[str]:
         return list(self.commands)
 
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with _plain_complaints():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, context: click.Context) -> Any:
+        if logging.lastResort:  # what prints where nobody has set logging up
+            logging.lastResort.setFormatter(PlainFormatter())
         try:
-            return super().invoke(context)
+            with _plain_complaints():
+                return super().invoke(context)
         except CurateError as error:
             fail(str(error), error.exit_code)
         except BrokenPipeError:
@@ -32,6 +43,16 @@ class Commands(click.Group):
             fail(disk_trouble(error), 1)
         except KeyboardInterrupt:
             fail("interrupted; run the same command again to go on", 130)
+
+
+@contextmanager
+def _plain_complaints() -> Iterator[None]:
+    """click repeats what was typed, or what a script took from a file's name."""
+    try:
+        yield
+    except click.ClickException as error:
+        vars(error)["message"] = for_terminal(error.message)  # click calls it final
+        raise
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -48,18 +69,3 @@ def main() -> None:
 
     Your images are never modified, moved or deleted.
     """
-
-
-# ---- options that commands share -----------------------------------------------------------------
-
-
-# ---- ingest, embed, find -------------------------------------------------------------------------
-
-
-# ---- looking ---------------------------------------------------------------------------------------
-
-
-# ---- deciding --------------------------------------------------------------------------------------
-
-
-# ---- a new version, a new model -------------------------------------------------------------------

@@ -1,9 +1,14 @@
-"""What commands print: tables, JSON, progress, and errors with an exit code."""
+"""What commands print: tables, JSON, progress, and errors with an exit code.
+
+Names of files, classes and people are whatever somebody gave them. All that commands print goes through `say` or
+`fail`, all that libraries log through `PlainFormatter`: none of it can act on the terminal.
+"""
 
 from __future__ import annotations
 
 import errno
 import json
+import logging
 import math
 import sys
 from pathlib import Path
@@ -11,13 +16,33 @@ from typing import Any
 
 import click
 
+from curate.text import for_terminal, one_line
+
+
+class PlainFormatter(logging.Formatter):
+    """Log records as text that no terminal obeys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return for_terminal(super().format(record))
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print text that no terminal obeys; what the stream's encoding lacks is shown as its escape."""
+    click.echo(_printable(for_terminal(text), err), err=err)
+
 
 def fail(message: str, code: int) -> None:
-    first, *rest = message.splitlines()
-    click.secho(f"Error: {first}", fg="red", err=True)
+    """Print an error, its first line in red, and end the process."""
+    first, *rest = for_terminal(message).split("\n")
+    click.secho(_printable(f"Error: {first}", True), fg="red", err=True)
     for line in rest:
-        click.echo(f"  {line}", err=True)
+        say(f"  {line}", err=True)
     sys.exit(code)
+
+
+def _printable(text: str, err: bool) -> str:
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def disk_trouble(error: OSError) -> str:
@@ -44,7 +69,8 @@ def progress_bar() -> Any:
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(plain_values(value), indent=1, default=str, allow_nan=False))
+    text = json.dumps(plain_values(value), indent=1, default=str, allow_nan=False)  # in ASCII, controls escaped but DEL
+    click.echo(text.replace("\x7f", "\\u007f"))
 
 
 def plain_values(value: Any) -> Any:
@@ -77,4 +103,4 @@ def cell(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else one_line(value)

@@ -9,7 +9,7 @@ import click
 
 from curate.cli.group import main
 from curate.cli.options import policy_options, with_json, with_workspace
-from curate.cli.output import as_table, open_workspace, print_json
+from curate.cli.output import as_table, open_workspace, print_json, say
 from curate.config import PolicyOptions
 
 
@@ -60,7 +60,7 @@ def review(
     if form is not None:
         from curate.verbs.review import review as write
 
-        click.echo(write(workspace, form=form, issue=issue, limit=limit, out=out).to_text())
+        say(write(workspace, form=form, issue=issue, limit=limit, out=out).to_text())
         return
     import getpass
 
@@ -75,7 +75,7 @@ def review(
         port=port,
         exposed=exposed,
         browser=not print_url,
-        echo=click.echo,
+        echo=say,
     )
 
 
@@ -115,7 +115,7 @@ def decide(
     else:
         assert issue and action and above is not None
         summary = decide_by_threshold(workspace, issue, above, action, reviewer=reviewer, reason=reason)
-    click.echo(summary.to_text())
+    say(summary.to_text())
     if len(summary.problems) and not summary.recorded:
         sys.exit(1)
 
@@ -137,7 +137,7 @@ def undo(last: int | None, ids: tuple[int, ...], reviewer: str, root: Path) -> N
     if bool(last) == bool(ids):
         raise click.UsageError("give --last N or --id NUMBER")
     undone = run(open_workspace(root), ids=list(ids), last=last, reviewer=reviewer)
-    click.echo(f"{len(undone):,} decision(s) taken back")
+    say(f"{len(undone):,} decision(s) taken back")
 
 
 @main.command()
@@ -170,7 +170,7 @@ def apply(
     if as_json:
         print_json(summary.to_dict())
     else:
-        click.echo(summary.to_text())
+        say(summary.to_text())
 
 
 @main.command()
@@ -193,5 +193,5 @@ def diff(before: int | None, after: int | None, limit: int, root: Path, as_json:
         print_json(changes.to_dict("records"))
         return
     counts = changes["change"].value_counts()
-    click.echo(as_table([{"change": c, "samples": int(n)} for c, n in counts.items()]))
-    click.echo(as_table(changes.head(limit).to_dict("records")))
+    say(as_table([{"change": c, "samples": int(n)} for c, n in counts.items()]))
+    say(as_table(changes.head(limit).to_dict("records")))

@@ -8,7 +8,7 @@ import click
 
 from curate.cli.group import main
 from curate.cli.options import train_options, with_json, with_workspace
-from curate.cli.output import open_workspace, print_json, progress_bar
+from curate.cli.output import open_workspace, print_json, progress_bar, say
 from curate.config import TrainOptions
 
 
@@ -40,7 +40,7 @@ def retrain(
     if as_json:
         print_json(summary.to_dict())
     else:
-        click.echo(summary.to_text())
+        say(summary.to_text())
 
 
 @main.command()
@@ -54,7 +54,7 @@ def report(out: Path | None, root: Path) -> None:
     """
     from curate.verbs.report import report as run
 
-    click.echo(f"Report: {run(open_workspace(root), out=out)}")
+    say(f"Report: {run(open_workspace(root), out=out)}")
 
 
 @main.command()
@@ -69,4 +69,4 @@ def demo(folder: Path, seed: int) -> None:
     """
     from curate.verbs.demo import demo as run
 
-    run(folder, seed=seed, progress=progress_bar(), echo=click.echo)
+    run(folder, seed=seed, progress=progress_bar(), echo=say)

@@ -17,6 +17,7 @@ import pandas as pd
 from curate.decisions.decision import FIELDS, evidence, plain
 from curate.errors import LedgerError
 from curate.schema import ACTIONS, conform
+from curate.text import csv_separator, csv_text, for_table, from_csv
 
 # People fill in action, label and reason; `why` and `given_label` are the queue's reason and label.
 CSV_COLUMNS = (
@@ -25,7 +26,6 @@ CSV_COLUMNS = (
 )
 NEEDED = ("sample_id", "issue", "action")
 ACCEPT = "accept"  # in a file: do as proposed
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")  # a cell that begins so is guarded
 LONGEST = 10_000  # characters in a cell
 
 
@@ -38,19 +38,7 @@ def queue_csv(queue: pd.DataFrame) -> str:
     """
     table = queue.rename(columns={"reason": "why", "label": "given_label"}).assign(action="", label="", reason="")
     table = table[list(CSV_COLUMNS)].round({"probability": 4, "score": 4})
-    for column in table.select_dtypes(exclude="number"):
-        table[column] = [guarded(cell) if isinstance(cell, str) else "" for cell in table[column]]
-    return str(table.to_csv(index=False, lineterminator="\r\n"))
-
-
-def guarded(cell: str) -> str:
-    """A cell that no spreadsheet runs. `bare` undoes it."""
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
-
-
-def bare(cell: str) -> str:
-    """A cell without its guard."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+    return csv_text(table)
 
 
 def read_decisions(
@@ -89,7 +77,7 @@ def read_decisions(
     file = Path(file)
     known = _Known(
         samples=samples.set_index("sample_id")[["sha256", "label"]].to_dict("index"),
-        classes=sorted(samples["label"].dropna().unique()),
+        classes=dict.fromkeys(sorted(samples["label"].dropna().unique())),
         issues=issues,
         reviewer=reviewer,
         allow_new_classes=allow_new_classes,
@@ -126,7 +114,7 @@ def unrecorded(file: Path | str, history: pd.DataFrame) -> int:
     columns = [history[name].astype("object").fillna("") for name in ("sample_id", "issue", "action", "label")]
     recorded = set(zip(*([cell.strip() for cell in column] for column in columns), strict=True))
     filled_in = (row for row in _rows(Path(file)) if _cell(row, "action"))
-    return sum((_cell(row, "sample_id"), _cell(row, "issue"), *_said(row)) not in recorded for row in filled_in)
+    return sum(tuple(cell.strip() for cell in _verdict(row)) not in recorded for row in filled_in)
 
 
 @dataclass(frozen=True)
@@ -134,7 +122,7 @@ class _Known:
     """What a row is checked against."""
 
     samples: Mapping[str, Mapping[str, Any]]  # sample_id → sha256, label
-    classes: list[str]
+    classes: dict[str, None]  # a set in order: one of many is found at once
     issues: Collection[str] | None
     reviewer: str | None
     allow_new_classes: bool
@@ -173,10 +161,10 @@ def _decision(row: Mapping[str, str], known: _Known) -> dict[str, str | None]:
     }
 
 
-def _said(row: Mapping[str, str]) -> tuple[str, str]:
-    """The action, and the label of a relabel, as they stand in the row."""
+def _verdict(row: Mapping[str, str]) -> tuple[str, str, str, str]:
+    """Sample, issue, action and the label of a relabel, as they stand in the row."""
     action, label = _named(row)
-    return action, _cell(row, label) if action == "relabel" else ""
+    return _cell(row, "sample_id"), _cell(row, "issue"), action, _cell(row, label) if action == "relabel" else ""
 
 
 def _named(row: Mapping[str, str]) -> tuple[str, str]:
@@ -201,7 +189,7 @@ def _action(row: Mapping[str, str], known: _Known) -> tuple[str, str | None]:
 
 def _one_of(row: Mapping[str, str], name: str, known: Collection[str], complaint: str) -> str:
     """The cell as one of the known names; only there do spaces at its ends count."""
-    for cell in (bare(row.get(name, "")), _cell(row, name)):
+    for cell in (from_csv(row.get(name, "")), _cell(row, name)):
         if cell in known:
             return cell
     wanted = _cell(row, name)
@@ -209,7 +197,7 @@ def _one_of(row: Mapping[str, str], name: str, known: Collection[str], complaint
 
 
 def _cell(row: Mapping[str, str], name: str) -> str:
-    return bare(row.get(name) or "").strip()
+    return from_csv(row.get(name) or "", strip=True)
 
 
 def _share(row: Mapping[str, str], name: str) -> float | None:
@@ -234,6 +222,8 @@ def _check_cells(row: Mapping[str, Any]) -> None:
             raise _RowProblem(f"{name} has {len(cell):,} characters; {LONGEST:,} are allowed")
         if any("\udc80" <= character <= "\udcff" for character in cell):
             raise _RowProblem(f"{name} is not UTF-8")
+        if "\0" in cell:
+            raise _RowProblem(f"{name} holds a NUL character")
 
 
 def _similar(wanted: str, known: Collection[str]) -> str:
@@ -258,8 +248,8 @@ def _repeats(read: Mapping[int, Mapping[str, str | None]]) -> dict[int, str]:
 
 
 def _problem(file: Path, number: int, image: str | None, reason: str) -> dict[str, object]:
-    shown = (image or "")[:200].encode("utf-8", "replace").decode()
-    return {"file": file.name, "row": number, "image": shown or None, "reason": reason}
+    shown = for_table((image or "")[:200])
+    return {"file": for_table(file.name), "row": number, "image": shown or None, "reason": reason}
 
 
 def _rows(file: Path) -> Iterator[dict[str, str]]:
@@ -268,14 +258,12 @@ def _rows(file: Path) -> Iterator[dict[str, str]]:
         text = file.read_bytes().decode("utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise LedgerError(f"can't read {file}: {error.strerror}") from error
-    if "\0" in text:
-        raise LedgerError(f"{file} is not a CSV in UTF-8", do="save it as 'CSV UTF-8' and try again")
-    header = text.partition("\n")[0]
-    separator = max(",;\t", key=header.count)
     with _long_cells_allowed():
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, restval="")
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=csv_separator(text), restval="")
         reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or []]
         missing = [name for name in NEEDED if name not in reader.fieldnames]
+        if missing and "\0" in text:
+            raise LedgerError(f"{file} is not a CSV in UTF-8", do="save it as 'CSV UTF-8' and try again")
         if missing:
             raise LedgerError(
                 f"{file} has no column '{missing[0]}'", f"columns {', '.join(NEEDED)}, separated by commas"

@@ -25,7 +25,7 @@ from PIL import Image
 from curate.demo.draw import COPY_STYLES, OFF_TOPIC_STYLES, damage, draw_digit, encode, near_copy, off_topic
 from curate.demo.people import annotate
 from curate.errors import SourceError
-from curate.files import read_json
+from curate.files import FORMATS, read_json, write_csv
 
 NOTICE = "The defects of this data set were planted by `curate demo`, so that what is found can be counted."
 UNREADABLE_STYLES = ("empty file", "text under an image's name", "no such file")
@@ -98,10 +98,8 @@ def plant(out: Path | str, *, seed: int = 0, plan: Plan | None = None) -> Plante
 def read_planted(root: Path | str) -> Planted:
     """Read what `plant` wrote to the folder `root`."""
     root = Path(root)
-    defects, truth, annotations = (
-        pd.read_csv(root / name, dtype="str", keep_default_na=False, na_values=[""])
-        for name in ("planted.csv", "truth.csv", "annotations.csv")
-    )
+    files = (root / name for name in ("planted.csv", "truth.csv", "annotations.csv"))
+    defects, truth, annotations = map(FORMATS[".csv"].read, files)
     return Planted(root, defects, truth, annotations)
 
 
@@ -123,15 +121,12 @@ def _write(out: Path, plan: Plan, rng: np.random.Generator) -> None:
     _write_images(out, rows, digits.images, rng)
     answers, mistakes = annotate(rows, plan.agreed_mistake, plan.error_rates, rng)
     labels = rows["truth"].where(rows["split"] == "test")
-    _csv(out / "samples.csv", image=rows["sample_id"], split=rows["split"], label=labels)
-    _csv(out / "truth.csv", sample_id=rows["sample_id"], label=rows["truth"])
-    answers.to_csv(out / "annotations.csv", index=False)
+    samples = pd.DataFrame({"image": rows["sample_id"], "split": rows["split"], "label": labels})
+    write_csv(out / "samples.csv", samples)
+    write_csv(out / "truth.csv", pd.DataFrame({"sample_id": rows["sample_id"], "label": rows["truth"]}))
+    write_csv(out / "annotations.csv", answers)
     defects = rows.loc[rows["defect"] != "", ["sample_id", "defect", "twin", "detail"]]
-    pd.concat([defects, mistakes], ignore_index=True).to_csv(out / "planted.csv", index=False)
-
-
-def _csv(file: Path, **columns: pd.Series) -> None:
-    pd.DataFrame(columns).to_csv(file, index=False)
+    write_csv(out / "planted.csv", pd.concat([defects, mistakes], ignore_index=True))
 
 
 # ---- which picture is what -----------------------------------------------------------------------

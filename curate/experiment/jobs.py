@@ -19,7 +19,7 @@ from torch import nn
 from curate import __version__
 from curate.errors import DamagedFile
 from curate.experiment.study import Arm
-from curate.files import digest_of, replacing, sealed, write_atomically, write_parquet
+from curate.files import digest_of, sealed, write_atomically, write_csv, write_parquet
 from curate.machine.threads import torch_threads
 from curate.progress import Advance, Progress
 from curate.train.checkpoint import FACTS, WEIGHTS, read_arm, save_weights
@@ -177,8 +177,7 @@ def _write(job: Job, outcome: Outcome, classes: list[str]) -> None:
     """arm.json comes last and means done."""
     table = pd.DataFrame(outcome.probabilities, columns=classes)
     write_parquet(job.folder / "probabilities.parquet", table)
-    with replacing(job.folder / "history.csv") as temporary:
-        outcome.history.to_csv(temporary, index=False)
+    write_csv(job.folder / "history.csv", outcome.history)
     files = [job.folder / name for name in (*TABLES, *([WEIGHTS] if job.keep_model else []))]
     facts = {**outcome.facts, "digests": {file.name: digest_of(file) for file in files}}
     write_atomically(job.folder / FACTS, json.dumps(sealed(facts), indent=1).encode())

@@ -19,7 +19,7 @@ from curate.config import TrainOptions
 from curate.errors import CurateError
 from curate.experiment.jobs import Workshop
 from curate.experiment.result import Comparison
-from curate.files import digest_of, replacing, sealed, write_atomically, write_parquet
+from curate.files import digest_of, sealed, write_atomically, write_csv, write_parquet
 
 PACKAGES = ("torch", "torchvision", "timm", "albumentations", "numpy", "scikit-learn", "pandas")
 
@@ -36,8 +36,7 @@ def write_run(
     write_parquet(folder / "predictions.parquet", comparison.predictions)
     if len(comparison.pred_probs):
         write_parquet(folder / "pred_probs.parquet", comparison.pred_probs)
-    with replacing(folder / "history.csv") as temporary:
-        comparison.history.to_csv(temporary, index=False)
+    write_csv(folder / "history.csv", comparison.history)
     if options.tensorboard:
         _write_events(folder / "tensorboard", comparison.history)
     facts = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import deque
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,7 @@ from curate.formats.manifest import SPLIT_NAMES
 from curate.formats.names import EXPORT_MARKER
 from curate.formats.problems import problem_table
 from curate.formats.rows import SUFFIXES as TABLES
+from curate.text import is_utf8
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 CLUTTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})  # what systems leave behind, like hidden files
@@ -33,7 +35,7 @@ class Findings:
 
     def add_file(self, path: str) -> None:
         suffix = os.path.splitext(path)[1].lower()
-        if not _is_text(path):
+        if not is_utf8(path):
             self.others.append((path, "has a name that is not UTF-8; rename it"))
         elif suffix in IMAGE_SUFFIXES:
             self.images.append(path)
@@ -125,10 +127,10 @@ def _layout(images: list[str], root: Path) -> str:
 def _walk(root: Path, own: Path | None) -> Findings:
     """Find every file below `root`; real folders are read before links to folders, so theirs is the name."""
     found, folders = Findings(), [""]
-    links: list[str] = []
+    links: deque[str] = deque()
     seen: set[tuple[int, int]] = set()
     while folders or links:
-        folder = folders.pop() if folders else links.pop(0)
+        folder = folders.pop() if folders else links.popleft()
         try:
             identity = os.stat(root / folder)
             if (identity.st_dev, identity.st_ino) in seen:
@@ -175,7 +177,7 @@ def _is_workspace(folder: Path) -> bool:
         return False
 
 
-def _sort_in(entry: os.DirEntry[str], path: str, found: Findings, folders: list[str], links: list[str]) -> None:
+def _sort_in(entry: os.DirEntry[str], path: str, found: Findings, folders: list[str], links: deque[str]) -> None:
     is_link = entry.is_symlink()
     if is_link and _leads_to_itself(entry.path):
         found.others.append((path, "is a link that leads to itself"))
@@ -193,15 +195,6 @@ def _leads_to_itself(link: str) -> bool:
     except OSError as fault:
         return fault.errno == errno.ELOOP
     return False
-
-
-def _is_text(name: str) -> bool:
-    """False for names with bytes that are not UTF-8: Python spells them with half characters."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _some(names: set[str], most: int = 5) -> str:

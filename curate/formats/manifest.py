@@ -43,7 +43,8 @@ def read_manifest(file: Path, root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     ------
     SourceError : no column `image`, a column that can't be told, or not one usable row
     """
-    cells = pick(read_cells(file, error=SourceError), ["image", *STATED])
+    roles = ["image", *STATED]
+    cells = pick(read_cells(file, error=SourceError, roles=roles), roles)
     rows = Rows(cells.file, cells.table)
     rows.table["sample_id"] = place(rows, root)
     check_names(rows, STATED)
@@ -76,10 +77,10 @@ def pick(cells: Cells, roles: list[str]) -> Cells:
     # only the path is kept to the letter: a file's name may end in a space, a label's may not
     nothing = text_column([None] * len(table), table.index)
     picked = {
-        role: nothing if column is None else table[column] if role == "image" else trimmed(table[column])
+        role: nothing if column is None else cells.exact(column) if role == "image" else cells.trimmed(column)
         for role, column in columns.items()
     }
-    return replace(cells, table=pd.DataFrame(picked, index=table.index))
+    return replace(cells, table=pd.DataFrame(picked, index=table.index), is_csv=False)
 
 
 def without_nested(cells: Cells, columns: Iterable[str | None]) -> Cells:
@@ -90,11 +91,6 @@ def without_nested(cells: Cells, columns: Iterable[str | None]) -> Cells:
     problems = problem_table(cells.file, rows, [None] * len(rows), reasons)
     is_plain = ~cells.table.index.isin(rows)
     return replace(cells, table=cells.table[is_plain], problems=join_problems(cells.problems, problems))
-
-
-def trimmed(cells: pd.Series) -> pd.Series:
-    """Text without the spaces around it; null where nothing is left."""
-    return text_column(cells.str.strip().tolist(), cells.index)
 
 
 def place(rows: Rows, root: Path) -> pd.Series:
@@ -109,7 +105,8 @@ def place(rows: Rows, root: Path) -> pd.Series:
 
     @functools.cache  # each folder is resolved once
     def inside(path: str) -> str | None:
-        return _within(posixpath.relpath(os.path.realpath(path), real_root))
+        place = _within(posixpath.relpath(os.path.realpath(path), real_root))
+        return place or ("" if os.path.lexists(path) else None)
 
     placed = [relative_to(cell, root, inside) if is_good else None for cell, is_good in sound]
     ids = text_column(placed, cells.index)
@@ -123,7 +120,8 @@ def relative_to(cell: str, root: Path, inside: Callable[[str], str | None]) -> s
     """`cell` as a normal path relative to `root` (absolute cells too), or None where it climbs out.
 
     An absolute cell may know the root by another name, where one of the two was reached through a link: so the
-    first of the cell's folders that lies in the root by its real path counts too; `inside` tells where it lies.
+    first of the cell's folders that lies in the root by its real path counts too; `inside` tells where it lies,
+    empty where outside, None where there is no such folder: then nor are there deeper ones.
     """
     if not cell.startswith("/"):
         return _within(cell)
@@ -131,7 +129,10 @@ def relative_to(cell: str, root: Path, inside: Callable[[str], str | None]) -> s
         return within
     parts = posixpath.normpath(cell).split("/")
     for n in range(1, len(parts) + 1):
-        if place := inside("/".join(parts[:n]) or "/"):
+        place = inside("/".join(parts[:n]) or "/")
+        if place is None:
+            return None
+        if place:
             return posixpath.normpath(posixpath.join(place, *parts[n:]))
     return None
 
@@ -143,8 +144,15 @@ def _within(path: str) -> str | None:
 
 
 def check_names(rows: Rows, columns: list[str]) -> None:
-    """Refuse rows with names too long to be meant, such as what follows a quote that is never closed."""
+    """Refuse rows with names that no class or person has.
+
+    They are too long, such as what follows a quote that is never closed, or hold a NUL: NumPy drops it at a text's
+    end, and two classes would be one; the ledger ends the text there.
+    """
     for column in columns:
+        rows.refuse(
+            rows.table[column].str.contains("\0", regex=False, na=False), f"has a {column} with a NUL character"
+        )
         too_long = rows.table[column].str.len().gt(LONGEST_NAME)
         rows.refuse(too_long, f"has a {column} of more than {LONGEST_NAME} characters: is a quote not closed?")
 

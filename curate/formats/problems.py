@@ -9,6 +9,7 @@ import pandas as pd
 
 from curate.formats.cells import text_column
 from curate.schema import empty
+from curate.text import for_table
 
 SHOWN = 80  # characters of an image cell that a problem repeats
 
@@ -80,7 +81,7 @@ def problem_table(
     """A table ROW_PROBLEMS from equally long columns; several reasons of one row become one."""
     table = pd.DataFrame(
         {
-            "file": text_column([file] * len(rows)),
+            "file": text_column([for_table(file)] * len(rows)),
             "row": np.asarray(rows, dtype=np.int64),
             "image": text_column([_shorten(image) for image in images]),
             "reason": text_column(reasons),
@@ -113,5 +114,5 @@ def first_of(problems: pd.DataFrame) -> str:
 def _shorten(image: object) -> str | None:
     if not isinstance(image, str):
         return None
-    printable = image[: SHOWN + 1].encode("utf-8", "backslashreplace").decode()
+    printable = for_table(image[: SHOWN + 1])
     return printable if len(printable) <= SHOWN else printable[: SHOWN - 1] + "…"

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import codecs
 import csv
+import functools
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +19,23 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from curate.errors import CurateError
-from curate.formats.cells import Cells, quoted, text_column
+from curate.formats.cells import Cells, plays, some, text_column
 from curate.formats.problems import first_of, problem_table
+from curate.text import csv_separator, from_csv
 
 if TYPE_CHECKING:
     import pyarrow
 
 
-def read_cells(file: Path, *, error: type[CurateError]) -> Cells:
+Wanted = Callable[[str], bool]  # whether a column of this name is kept
+
+
+def read_cells(file: Path, *, error: type[CurateError], roles: Collection[str] = ()) -> Cells:
     """Read a CSV (or TSV), Parquet or JSONL file.
+
+    Parameters
+    ----------
+    roles : keep only the columns that can play one of these, for a file may have as many columns as rows; all if empty
 
     Raises
     ------
@@ -35,32 +45,36 @@ def read_cells(file: Path, *, error: type[CurateError]) -> Cells:
     if read is None:
         raise error(f"{file.name} is of no known kind", f"a file that ends in {', '.join(SUFFIXES)}")
     try:
-        cells = read(file, error)
+        cells = read(file, error, functools.partial(_plays, roles) if roles else bool)
     except OSError as fault:
         raise error(f"can't read {file}: {fault.strerror or fault}") from fault
-    if cells.table.empty and not cells.not_text:
+    if not len(cells.table) and not cells.not_text:
         raise error(f"{file.name} has no row that can be read{first_of(cells.problems)}", "a header, a row per image")
     return cells
+
+
+def _plays(roles: Collection[str], name: str) -> bool:
+    return any(plays(name, role) for role in roles)
 
 
 # ---- CSV -------------------------------------------------------------------------------------
 
 
-def _read_csv(file: Path, error: type[CurateError]) -> Cells:
+def _read_csv(file: Path, error: type[CurateError], wanted: Wanted) -> Cells:
     header, rows = _records(file, error)
     _refuse_repeats(header, file, error)
     whole = {number: row for number, row in rows.items() if len(row) == len(header)}
     torn = {number: row for number, row in rows.items() if len(row) != len(header)}
     columns = zip(*whole.values(), strict=True) if whole else [()] * len(header)
     # a column without a name is an index that some program wrote along
-    named = {name: text_column(column) for name, column in zip(header, columns, strict=True) if name}
+    named = {name: text_column(column) for name, column in zip(header, columns, strict=True) if name and wanted(name)}
     problems = problem_table(
         file.name,
         list(torn),
         [row[0] for row in torn.values()],
         [f"has {len(row)} cells where the header has {len(header)}" for row in torn.values()],
     )
-    return Cells(file.name, _numbered(named, whole), problems, error)
+    return Cells(file.name, _numbered(named, whole), problems, error, is_csv=True, names=tuple(filter(None, header)))
 
 
 def _records(file: Path, error: type[CurateError]) -> tuple[list[str], dict[int, list[str]]]:
@@ -74,7 +88,7 @@ def _records(file: Path, error: type[CurateError]) -> tuple[list[str], dict[int,
     start = next((i for i, record in enumerate(records) if record), None)
     if start is None:
         raise error(f"{file.name} is empty", "a header and one row per image")
-    header = [name.strip() for name in records[start]]
+    header = [from_csv(name, strip=True) for name in records[start]]
     return header, {number: record for number, record in enumerate(records[start + 1 :], 1) if record}
 
 
@@ -82,8 +96,7 @@ def _delimiter(file: Path, text: str) -> str:
     """A tab where the name says so, else the one of comma, semicolon and tab that is most frequent in the header."""
     if file.suffix.lower() == ".tsv":
         return "\t"
-    line = text.lstrip("\r\n").split("\n", 1)[0]
-    return max(",;\t", key=line.count)
+    return csv_separator(text)
 
 
 @contextmanager
@@ -112,7 +125,7 @@ def _decode(file: Path, error: type[CurateError]) -> str:
 # ---- JSONL -----------------------------------------------------------------------------------
 
 
-def _read_jsonl(file: Path, error: type[CurateError]) -> Cells:
+def _read_jsonl(file: Path, error: type[CurateError], wanted: Wanted) -> Cells:
     records: list[dict[str, str | None]] = []
     numbers, faults = [], []
     nested: dict[str, dict[int, str]] = {}
@@ -132,11 +145,11 @@ def _read_jsonl(file: Path, error: type[CurateError]) -> Cells:
     if not records and not faults:
         raise error(f"{file.name} is empty", "one JSON object per line")
     names = dict.fromkeys(name for record in records for name in record)
-    columns = {name: text_column([record.get(name) for record in records]) for name in names}
-    odd = {name: "lists or objects" for name in nested if columns[name].isna().all()}
+    columns = {name: text_column([record.get(name) for record in records]) for name in names if wanted(name)}
+    odd = {name: "lists or objects" for name in nested if name in columns and columns[name].isna().all()}
     plain = {name: column for name, column in columns.items() if name not in odd}
     problems = problem_table(file.name, [n for n, _ in faults], [None] * len(faults), [why for _, why in faults])
-    return Cells(file.name, _numbered(plain, numbers), problems, error, odd, nested)
+    return Cells(file.name, _numbered(plain, numbers), problems, error, odd, nested, names=tuple(names))
 
 
 def _record(line: str) -> dict[str, Any]:
@@ -170,29 +183,34 @@ def _as_text(value: object) -> str | None:
 # ---- Parquet ---------------------------------------------------------------------------------
 
 
-def _read_parquet(file: Path, error: type[CurateError]) -> Cells:
+def _read_parquet(file: Path, error: type[CurateError], wanted: Wanted) -> Cells:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        parquet = pq.ParquetFile(file)  # not read_table: it takes columns out of folder names such as label=3
-        schema = parquet.schema_arrow
-        _refuse_repeats(schema.names, file, error)
-        odd = {f.name: f"values of type {f.type}" for f in schema if pa.types.is_nested(f.type) or _is_binary(f.type)}
-        plain = [name for name in schema.names if name not in odd]
-        table = parquet.read(columns=plain)
-        table.validate(full=True)
-        columns = {name: text_column(_arrow_text(table[name])) for name in plain}
+        # by handle: Arrow takes no path that is not UTF-8. Not read_table: it takes columns out of folder names
+        with open(file, "rb") as handle:
+            parquet = pq.ParquetFile(handle)
+            schema = parquet.schema_arrow
+            _refuse_repeats(schema.names, file, error)
+            odd = {f.name: f"values of type {f.type}" for f in schema if _is_no_text(f.type) and wanted(f.name)}
+            plain = [name for name in schema.names if wanted(name) and name not in odd]
+            read = parquet.read(columns=plain)
+        read.validate(full=True)
+        columns = {name: text_column(_arrow_text(read[name])) for name in plain}
     except pa.ArrowException as fault:
         raise error(f"{file.name} can't be read as Parquet: {fault}") from fault
-    numbers = range(1, table.num_rows + 1)
-    return Cells(file.name, _numbered(columns, numbers), problem_table(file.name, [], [], []), error, odd)
+    except UnicodeDecodeError as fault:
+        raise error(f"{file.name} has a column whose name is not UTF-8", "names in UTF-8") from fault
+    table = _numbered(columns, range(1, parquet.metadata.num_rows + 1))
+    return Cells(file.name, table, problem_table(file.name, [], [], []), error, odd, names=tuple(schema.names))
 
 
-def _is_binary(kind: pyarrow.DataType) -> bool:
+def _is_no_text(kind: pyarrow.DataType) -> bool:
     import pyarrow as pa
 
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+    kinds = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    return any(is_kind(kind) for is_kind in kinds)
 
 
 def _arrow_text(column: pyarrow.ChunkedArray) -> list[str | None]:
@@ -208,17 +226,17 @@ def _arrow_text(column: pyarrow.ChunkedArray) -> list[str | None]:
 
 
 def _numbered(columns: dict[str, pd.Series], numbers: Iterable[int]) -> pd.DataFrame:
-    table = pd.DataFrame(columns)
-    return table.set_axis(pd.Index(list(numbers), dtype="int64", name="row")) if len(columns) else table
+    index = pd.Index(list(numbers), dtype="int64", name="row")
+    return pd.DataFrame(columns).set_axis(index) if columns else pd.DataFrame(index=index)
 
 
 def _refuse_repeats(names: list[str], file: Path, error: type[CurateError]) -> None:
-    repeated = sorted({name for name in names if name and names.count(name) > 1})
+    repeated = sorted(name for name, times in Counter(names).items() if name and times > 1)
     if repeated:
-        raise error(f"{file.name} has more than one column {quoted(repeated)}", "column names that differ")
+        raise error(f"{file.name} has more than one column {some(repeated)}", "column names that differ")
 
 
-READERS: dict[str, Callable[[Path, type[CurateError]], Cells]] = {
+READERS: dict[str, Callable[[Path, type[CurateError], Wanted], Cells]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".parquet": _read_parquet,

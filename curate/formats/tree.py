@@ -20,6 +20,7 @@ from curate.errors import ExportError, StaleVersion
 from curate.files import write_atomically
 from curate.formats.names import EXPORT_MARKER, distinct, safe_name
 from curate.progress import Advance
+from curate.text import csv_text
 
 HOW = ("hardlink", "symlink", "copy")
 CSV = "manifest.csv"
@@ -69,7 +70,7 @@ def export(manifest: pd.DataFrame, out: Path | str, *, how: str, advance: Advanc
             if how == "copy":
                 _refuse_another(folder / image, original, sha256)
             advance(1)
-        (folder / SPARE).write_text(files.to_csv(index=False), encoding="utf-8")
+        (folder / SPARE).write_bytes(csv_text(files).encode())
         os.replace(folder / SPARE, folder / CSV)
         os.sync()  # the tree has to be on disk before it is called complete
     return files
@@ -85,7 +86,7 @@ def export_csv(manifest: pd.DataFrame, file: Path | str) -> None:
     """
     file = Path(file)
     columns = manifest.rename(columns={"path": "image"})[["image", "label", "split", "group", "sample_id"]]
-    content = columns.to_csv(index=False).encode()
+    content = csv_text(columns).encode()
     with _explained(file):
         if file.exists() and _content(file) != content:
             raise ExportError(f"{file} exists", "a new file: nothing is written over", "choose another name")

@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 
 from curate.errors import AnnotationError
 from curate.formats.cells import SYNONYMS, Cells, quoted, text_column
-from curate.formats.manifest import check_names, pick, trimmed, without_nested
+from curate.formats.manifest import check_names, pick, without_nested
 from curate.formats.problems import Rows, first_of, join_problems
 from curate.formats.rows import read_cells
 from curate.schema import empty
@@ -91,13 +91,11 @@ def _votes(cells: Cells) -> Cells:
         )
     cells = without_nested(cells, [has["image"], *people])
     image = pick(cells, ["image"]).table["image"]
-    votes = [
-        pd.DataFrame({"image": image, "annotator": person, "label": trimmed(cells.table[person])}) for person in people
-    ]
+    votes = [pd.DataFrame({"image": image, "annotator": person, "label": cells.trimmed(person)}) for person in people]
     wide = pd.concat(votes)
     wide = wide[wide["label"].notna()]
     _refuse_strangers(wide, cells)
-    return replace(cells, table=wide)
+    return replace(cells, table=wide, is_csv=False)
 
 
 def _refuse_strangers(wide: pd.DataFrame, cells: Cells) -> None:

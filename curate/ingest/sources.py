@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from curate.errors import SourceError
+from curate.files import refuse_no_utf8
 from curate.formats.folders import read_folder
 from curate.formats.manifest import read_manifest
 from curate.formats.problems import join_problems
@@ -54,6 +55,7 @@ def read_source(source: Path, *, image_root: Path | None = None, own: Path | Non
     """
     source = Path(os.path.abspath(source))
     if source.is_dir():
+        refuse_no_utf8(source, SourceError)
         if image_root is not None:
             raise SourceError(f"{source} is a folder, and an image root was given", "an image root with a manifest")
         layout, sources, problems = read_folder(source, own=own)
@@ -63,5 +65,6 @@ def read_source(source: Path, *, image_root: Path | None = None, own: Path | Non
     root = Path(os.path.abspath(image_root)) if image_root is not None else source.parent
     if not root.is_dir():
         raise SourceError(f"there is no folder {root}", "the folder that the manifest's paths are relative to")
+    refuse_no_utf8(root, SourceError)
     sources, problems = read_manifest(source, root)
     return Source(root, "manifest", sources, problems)

@@ -14,6 +14,7 @@ from curate.decisions.decision import Recorded
 from curate.decisions.ledger import Ledger
 from curate.decisions.moves import reconcile
 from curate.errors import LedgerError
+from curate.text import one_line
 from curate.verbs.issues import found_issues
 from curate.workspace import Workspace
 
@@ -27,7 +28,10 @@ class DecideSummary:
 
     def to_text(self) -> str:
         lines = [f"{len(self.recorded):,} decision(s) recorded"]
-        lines += [f"  row {p.row} not recorded ({p.image}): {p.reason}" for p in self.problems.head(20).itertuples()]
+        lines += [
+            f"  row {p.row} not recorded ({one_line(p.image)}): {one_line(p.reason)}"
+            for p in self.problems.head(20).itertuples()
+        ]
         if len(self.problems) > 20:
             lines.append(f"  … and {len(self.problems) - 20:,} more rows")
         return "\n".join(lines)

@@ -16,6 +16,7 @@ from curate.artifacts import OWN_EMBEDDINGS, OWN_PRED_PROBS
 from curate.config import FindOptions
 from curate.errors import DamagedFile, InputError, WrongUsage
 from curate.find.labels.probe import Prediction, with_pred_probs
+from curate.text import from_csv
 from curate.workspace import Workspace
 
 KINDS = {"embeddings": OWN_EMBEDDINGS, "pred_probs": OWN_PRED_PROBS}
@@ -203,7 +204,10 @@ def _read_array(file: Path) -> np.ndarray:
 
 
 def _read_csv(file: Path) -> pd.DataFrame:
-    return pd.read_csv(file, dtype=dict.fromkeys(ID_COLUMNS, str))
+    """A table whose names, of samples and of classes, may be guarded as curate's own CSVs are."""
+    table = pd.read_csv(file, dtype=dict.fromkeys(ID_COLUMNS, str)).rename(columns=from_csv)
+    ids = [name for name in ID_COLUMNS if name in table.columns]
+    return table.assign(**{name: table[name].map(from_csv, na_action="ignore") for name in ids})
 
 
 def _listed(values: Any, name: str) -> list[Any] | None:

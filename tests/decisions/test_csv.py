@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_tables import flag_table, make_decisions, make_pairs, make_samples
 
-from curate.decisions.csv import bare, guarded, queue_csv, read_decisions
+from curate.decisions.csv import queue_csv, read_decisions
 from curate.decisions.ledger import Ledger
 from curate.errors import LedgerError
 from curate.review.bulk import bulk_decisions
 from curate.review.queue import build_queue
 from curate.schema import empty, validate
+from curate.text import for_csv, from_csv
 
 NONE = empty("decisions")
 NO_PAIRS = make_pairs()
@@ -49,7 +50,7 @@ def read(file: Path, samples: pd.DataFrame, **options: object) -> tuple[list[tup
 def test_the_csv_is_filled_in_and_read_back(samples: pd.DataFrame, tmp_path: Path) -> None:
     issues = {"label": flag_table("label", {s: {"p": 0.9, "suggested_label": "dog"} for s in samples["sample_id"]})}
     text = queue_csv(build_queue(samples, issues, NO_PAIRS, NONE))
-    rows = {bare(row["sample_id"]): row for row in csv.DictReader(io.StringIO(text))}
+    rows = {from_csv(row["sample_id"]): row for row in csv.DictReader(io.StringIO(text))}
     assert set(rows) == set(samples["sample_id"])
     assert {row["action"] + row["label"] + row["reason"] for row in rows.values()} == {""}
     assert rows["a.jpg"]["why"] == "labelled cat, looks like dog (0.90)"
@@ -86,8 +87,8 @@ def test_an_empty_queue_is_a_header(samples: pd.DataFrame) -> None:
 
 @given(st.text(max_size=8))
 def test_a_guarded_cell_is_no_formula_and_comes_back(cell: str) -> None:
-    assert bare(guarded(cell)) == cell
-    assert not guarded(cell).startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    assert from_csv(for_csv(cell)) == cell
+    assert not for_csv(cell).startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
 
 
 def test_a_name_that_begins_with_an_apostrophe_may_be_typed_as_it_is(samples: pd.DataFrame, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def with_pred_probs(
 
 def class_codes(labels: pd.Series, classes: Iterable[str]) -> np.ndarray:
     """(N,) int64 place of each label among the classes, -1 where it is none of them."""
-    return pd.Categorical(labels, categories=list(classes)).codes.astype(np.int64)
+    return pd.Index(list(classes), dtype="object").get_indexer(labels.astype("object")).astype(np.int64)
 
 
 def _judged(classes: np.ndarray, scores: np.ndarray, y: np.ndarray, said: Said) -> Prediction:

@@ -51,8 +51,8 @@
     $("download").disabled = $("clear").disabled = !verdicts.size;
   }
 
-  // As in curate.review.table: a cell that a spreadsheet would take for a formula gets an apostrophe.
-  const guarded = (cell) => (/^[=+\-@\t\r\n']/.test(cell) ? "'" + cell : cell);
+  // As in curate.text.for_csv: a cell that a spreadsheet would run, or a reader would trim, gets an apostrophe.
+  const guarded = (cell) => (/^[=+\-@' \t\r\n]|[ \t\r\n]$/.test(cell) ? "'" + cell : cell);
   const quoted = (cell) => '"' + guarded(String(cell)).replaceAll('"', '""') + '"';
 
   function csv() {
