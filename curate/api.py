@@ -448,7 +448,9 @@ def _probed(
     from curate.find.labels.probe import predict
 
     assert rows is not None
-    return predict(rows, labels.names, groups, options=FindOptions(seed=checks.as_count(seed, "seed")), said=said)
+    return predict(
+        rows, labels.names, groups, options=FindOptions(seed=checks.as_count(seed, "seed")), annotations=said
+    )
 
 
 def _predicted(
@@ -459,7 +461,7 @@ def _predicted(
 
     probs, known = checks.as_pred_probs(pred_probs, labels, classes)
     checks.same_length(len(probs), n, "rows of pred_probs")
-    return with_pred_probs(probs, list(known), labels.names, said=said), checks.Labels(labels.names, known)
+    return with_pred_probs(probs, list(known), labels.names, annotations=said), checks.Labels(labels.names, known)
 
 
 # ---- people --------------------------------------------------------------------------------------------

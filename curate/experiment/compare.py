@@ -12,11 +12,11 @@ import pandas as pd
 from curate.config import TrainOptions
 from curate.evaluate.scores import NO_DIFFERENCE, compare, exchange_test, score
 from curate.experiment.folds import fold_jobs, out_of_fold
-from curate.experiment.jobs import Job, Outcome, Workshop
+from curate.experiment.jobs import Job, Outcome, TrainContext
 from curate.experiment.record import require_tensorboard, write_run
 from curate.experiment.result import ARMS, DIFFERENCES, Comparison
-from curate.experiment.setup import open_workshop
-from curate.experiment.study import Study, group_keys, plan_study
+from curate.experiment.setup import open_context
+from curate.experiment.study import ArmPlan, group_keys, plan_arms
 from curate.progress import Progress, silent
 from curate.train.pixels import require_files
 from curate.train.presets import PRESETS, n_exchanges, n_folds
@@ -59,61 +59,61 @@ def retrain(
     options = options or TrainOptions()
     if options.tensorboard:
         require_tensorboard()
-    study = plan_study(before, after, options=options)
-    study = replace(study, notes=[*study.notes, *notes])
-    images = study.images()
+    plan = plan_arms(before, after, options=options)
+    plan = replace(plan, notes=[*plan.notes, *notes])
+    images = plan.images()
     require_files(images)
-    n_train = len(study.before.train)
-    workshop = open_workshop(images, study.classes, run_folder, n_train=n_train, options=options)
-    arms = list(_arm_jobs(study, run_folder, options))
-    pool = pd.concat([study.after.train, study.after.val]).sort_values("sample_id", ignore_index=True)
-    count = n_folds(options, PRESETS[workshop.recipe.preset])
-    folds = fold_jobs(pool, study.outside, run_folder / "folds", count=count, seed=options.seed)
-    if not all(workshop.is_finished(job) for job in [*arms, *folds]):
-        workshop.learner.prepare(progress)
-    outcomes = workshop.run_all(arms, "train", progress)
+    n_train = len(plan.before.train)
+    context = open_context(images, plan.classes, run_folder, n_train=n_train, options=options)
+    arms = list(_arm_jobs(plan, run_folder, options))
+    pool = pd.concat([plan.after.train, plan.after.val]).sort_values("sample_id", ignore_index=True)
+    count = n_folds(options, PRESETS[context.recipe.preset])
+    folds = fold_jobs(pool, plan.out_of_pool, run_folder / "folds", count=count, seed=options.seed)
+    if not all(context.is_finished(job) for job in [*arms, *folds]):
+        context.learner.prepare(progress)
+    outcomes = context.run_all(arms, "train", progress)
     # where arms stop early, each fold learns for as many epochs as `after` needed: stopping by its own held-out part
     # would let the labels that it is to judge choose the model
-    pred_probs = out_of_fold(workshop, folds, "out of fold", progress, last_epoch=_best_epoch(arms, outcomes))
-    comparison = _judge(study, workshop, list(zip(arms, outcomes, strict=True)), pred_probs, options)
-    comparison = _exchanged(comparison, study, workshop, run_folder, options, progress)
-    write_run(run_folder, comparison, workshop, versions={"before": before, "after": after}, options=options)
-    workshop.learner.close()
+    pred_probs = out_of_fold(context, folds, "out of fold", progress, last_epoch=_best_epoch(arms, outcomes))
+    comparison = _judge(plan, context, list(zip(arms, outcomes, strict=True)), pred_probs, options)
+    comparison = _exchanged(comparison, plan, context, run_folder, options, progress)
+    write_run(run_folder, comparison, context, versions={"before": before, "after": after}, options=options)
+    context.learner.close()
     return comparison
 
 
-def _arm_jobs(study: Study, run_folder: Path, options: TrainOptions) -> Iterator[Job]:
+def _arm_jobs(plan: ArmPlan, run_folder: Path, options: TrainOptions) -> Iterator[Job]:
     """The control is left out where nothing was dropped, as it would be `before`, and where too little is left."""
     for seed in range(options.seed, options.seed + options.seeds):
-        control = [study.control(seed)] if study.changes["dropped"] else []
+        control = [plan.control(seed)] if plan.changes["dropped"] else []
         control = [arm for arm in control if arm.train["label"].nunique() > 1]
-        for arm in [study.before, study.after, *control]:
-            yield Job(arm, study.test, seed, run_folder / "arms" / f"{arm.name}-{seed}")
+        for arm in [plan.before, plan.after, *control]:
+            yield Job(arm, plan.test, seed, run_folder / "arms" / f"{arm.name}-{seed}")
 
 
 def _exchanged(
     comparison: Comparison,
-    study: Study,
-    workshop: Workshop,
+    plan: ArmPlan,
+    context: TrainContext,
     run_folder: Path,
     options: TrainOptions,
     progress: Progress,
 ) -> Comparison:
     """Before a difference is called one: does it stand out of those that the same changes, dealt at random, make?"""
-    count = n_exchanges(options, PRESETS[workshop.recipe.preset])
+    count = n_exchanges(options, PRESETS[context.recipe.preset])
     if comparison.verdict == NO_DIFFERENCE or not count:
         return comparison
-    pairs = [study.exchanged(options.seed + number) for number in range(count)]
+    pairs = [plan.exchanged(options.seed + number) for number in range(count)]
     if any(arm.train["label"].nunique() < 2 for pair in pairs for arm in pair):
         return comparison
     folder = run_folder / "exchanged"
     jobs = [
-        Job(arm, study.test, options.seed, folder / f"{number}-{arm.name}", keep_model=False)
+        Job(arm, plan.test, options.seed, folder / f"{number}-{arm.name}", keep_model=False)
         for number, pair in enumerate(pairs)
         for arm in pair
     ]
-    outcomes = workshop.run_all(jobs, "chance", progress)
-    labels, classes = study.test["label"].to_numpy(), np.array(workshop.classes)
+    outcomes = context.run_all(jobs, "chance", progress)
+    labels, classes = plan.test["label"].to_numpy(), np.array(context.classes)
     accuracy = [float((classes[outcome.probabilities.argmax(1)] == labels).mean()) for outcome in outcomes]
     null = [second - first for first, second in zip(accuracy[::2], accuracy[1::2], strict=True)]
     name = "after - before"
@@ -127,24 +127,24 @@ def _best_epoch(jobs: list[Job], outcomes: list[Outcome]) -> int:
 
 
 def _judge(
-    study: Study,
-    workshop: Workshop,
+    plan: ArmPlan,
+    context: TrainContext,
     runs: list[tuple[Job, Outcome]],
     pred_probs: pd.DataFrame,
     options: TrainOptions,
 ) -> Comparison:
     """Turn the outcomes of all arms and seeds into figures."""
     by_arm = {name: [(j, o) for j, o in runs if j.arm.name == name] for name in ARMS}
-    notes = list(study.notes)
+    notes = list(plan.notes)
     if not by_arm["control"]:
         by_arm["control"] = by_arm["before"]
-        notes.append(NO_CONTROL[bool(study.changes["dropped"])])
-    classes, labels = workshop.classes, study.test["label"].to_numpy()
+        notes.append(NO_CONTROL[bool(plan.changes["dropped"])])
+    classes, labels = context.classes, plan.test["label"].to_numpy()
     probabilities = {name: np.mean([o.probabilities for _, o in by_arm[name]], axis=0) for name in ARMS}
     predicted = {name: np.array(classes)[probabilities[name].argmax(1)] for name in ARMS}
-    groups = group_keys(study.test) if study.test["group"].notna().any() else None
+    groups = group_keys(plan.test) if plan.test["group"].notna().any() else None
     return Comparison(
-        preset=workshop.recipe.preset,
+        preset=context.recipe.preset,
         classes=classes,
         scores={name: score(labels, predicted[name], classes) for name in ARMS},
         differences={
@@ -160,8 +160,8 @@ def _judge(
             for first, second in DIFFERENCES
         },
         arms={name: _arm_facts(by_arm[name], labels, classes) for name in ARMS},
-        changes=study.changes,
-        predictions=_predictions(study.test, probabilities, predicted, classes),
+        changes=plan.changes,
+        predictions=_predictions(plan.test, probabilities, predicted, classes),
         pred_probs=pred_probs,
         history=pd.concat([o.history.assign(arm=j.arm.name, seed=j.seed) for j, o in runs], ignore_index=True),
         notes=notes,

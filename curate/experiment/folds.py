@@ -13,8 +13,8 @@ import pandas as pd
 
 from curate.config import TrainOptions
 from curate.errors import DamagedFile, NotEnoughData
-from curate.experiment.jobs import Job, Workshop
-from curate.experiment.setup import open_workshop
+from curate.experiment.jobs import Job, TrainContext
+from curate.experiment.setup import open_context
 from curate.experiment.study import COLUMNS, FILE, Arm, group_keys, grouped_folds
 from curate.files import read_arrays, replacing
 from curate.progress import Progress, silent
@@ -64,26 +64,26 @@ def fine_tuned(
     images = samples[FILE].assign(is_learned=samples["label"].notna())
     require_files(images)
     options = replace(options, preset=FINE_TUNING.name)
-    outside, count = images[~images["is_learned"]], n_folds(options, FINE_TUNING)
-    jobs = fold_jobs(pool, outside, folder, count=count, seed=options.seed)
+    out_of_pool, count = images[~images["is_learned"]], n_folds(options, FINE_TUNING)
+    jobs = fold_jobs(pool, out_of_pool, folder, count=count, seed=options.seed)
     classes = sorted(set(pool["label"]))
     if not jobs or len(classes) < 2:
         raise NotEnoughData(f"{len(pool)} labelled samples of {len(classes)} classes", "two groups and classes or more")
-    jobs = [replace(job, both_ways=True) for job in jobs]
+    jobs = [replace(job, flip_tta=True) for job in jobs]
     if teacher is not None:
         jobs = [_taught(job, teacher, classes) for job in jobs]
     n_train = round(len(pool) * (1 - 1 / len(jobs)))
-    workshop = open_workshop(images, classes, folder, n_train=n_train, options=options)
-    if not all(workshop.is_finished(job) for job in jobs):
-        if workshop.device.type == "cpu":
+    context = open_context(images, classes, folder, n_train=n_train, options=options)
+    if not all(context.is_finished(job) for job in jobs):
+        if context.device.type == "cpu":
             log.warning(SLOW)
-        workshop.learner.prepare(progress)
-    told = out_of_fold(workshop, jobs, "fine-tune", progress)
-    workshop.learner.close()
-    return told
+        context.learner.prepare(progress)
+    pred_probs = out_of_fold(context, jobs, "fine-tune", progress)
+    context.learner.close()
+    return pred_probs
 
 
-def fold_jobs(pool: pd.DataFrame, outside: pd.DataFrame, folder: Path, *, count: int, seed: int) -> list[Job]:
+def fold_jobs(pool: pd.DataFrame, out_of_pool: pd.DataFrame, folder: Path, *, count: int, seed: int) -> list[Job]:
     """A job for each of `count` folds of the pool, or of as many as it has groups; none where that is fewer than two.
 
     Parameters
@@ -95,39 +95,41 @@ def fold_jobs(pool: pd.DataFrame, outside: pd.DataFrame, folder: Path, *, count:
     if count < 2:
         return []
     folds = grouped_folds(pool, count, seed=seed)
-    return [_fold_job(pool, folds == fold, outside, folder / str(fold), seed=seed) for fold in range(count)]
+    return [_fold_job(pool, folds == fold, out_of_pool, folder / str(fold), seed=seed) for fold in range(count)]
 
 
-def _fold_job(pool: pd.DataFrame, held_out: np.ndarray, outside: pd.DataFrame, folder: Path, *, seed: int) -> Job:
+def _fold_job(pool: pd.DataFrame, held_out: np.ndarray, out_of_pool: pd.DataFrame, folder: Path, *, seed: int) -> Job:
     arm = Arm(f"fold-{folder.name}", pool[~held_out].reset_index(drop=True), pool.head(0))
-    judged = pd.concat([pool[held_out], outside], ignore_index=True)[FILE]
-    return Job(arm, judged, seed, folder, keep_model=False)
+    evaluated = pd.concat([pool[held_out], out_of_pool], ignore_index=True)[FILE]
+    return Job(arm, evaluated, seed, folder, keep_model=False)
 
 
 def _taught(job: Job, teacher: Teacher, classes: list[str]) -> Job:
     """The same job, learning from the teacher, unless the training set has too little to teach the teacher."""
     try:
-        told = teacher(job.arm.train)
+        pred_probs = teacher(job.arm.train)
     except NotEnoughData:
         return job
-    goals = _as_before(told.reindex(columns=classes, fill_value=0).to_numpy(np.float32), job.folder / "goals.npz")
-    return replace(job, arm=replace(job.arm, goals=goals))
+    soft_targets = _as_before(
+        pred_probs.reindex(columns=classes, fill_value=0).to_numpy(np.float32), job.folder / "soft_targets.npz"
+    )
+    return replace(job, arm=replace(job.arm, soft_targets=soft_targets))
 
 
-def _as_before(goals: np.ndarray, file: Path) -> np.ndarray:
+def _as_before(soft_targets: np.ndarray, file: Path) -> np.ndarray:
     """What an earlier call kept in the file, where that is the same but for noise: its training is gone on with."""
     with suppress(DamagedFile):
-        kept = read_arrays(file, do="curate ingest --finetune")["goals"]
-        if kept.shape == goals.shape and np.allclose(kept, goals, rtol=0, atol=NOISE):
+        kept = read_arrays(file, do="curate ingest --finetune")["soft_targets"]
+        if kept.shape == soft_targets.shape and np.allclose(kept, soft_targets, rtol=0, atol=NOISE):
             return kept
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as temporary, open(temporary, "wb") as handle:
-        np.savez(handle, goals=goals)
-    return goals.copy()
+        np.savez(handle, soft_targets=soft_targets)
+    return soft_targets.copy()
 
 
 def out_of_fold(
-    workshop: Workshop,
+    context: TrainContext,
     jobs: Sequence[Job],
     description: str,
     progress: Progress,
@@ -135,11 +137,11 @@ def out_of_fold(
     last_epoch: int | None = None,
 ) -> pd.DataFrame:
     """sample_id, and a column for each class: by the model that held the sample out; of no fold, the mean of all."""
-    outcomes = workshop.run_all(jobs, description, progress, last_epoch=last_epoch)
+    outcomes = context.run_all(jobs, description, progress, last_epoch=last_epoch)
     parts = [
-        pd.DataFrame(outcome.probabilities, columns=workshop.classes).assign(sample_id=job.judged["sample_id"])
+        pd.DataFrame(outcome.probabilities, columns=context.classes).assign(sample_id=job.evaluated["sample_id"])
         for job, outcome in zip(jobs, outcomes, strict=True)
     ]
     if not parts:
-        return pd.DataFrame(columns=["sample_id", *workshop.classes])
-    return pd.concat(parts).groupby("sample_id", sort=True)[workshop.classes].mean().reset_index()
+        return pd.DataFrame(columns=["sample_id", *context.classes])
+    return pd.concat(parts).groupby("sample_id", sort=True)[context.classes].mean().reset_index()

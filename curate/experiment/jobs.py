@@ -25,7 +25,7 @@ from curate.progress import Advance, Progress
 from curate.train.checkpoint import FACTS, WEIGHTS, read_arm, save_weights
 from curate.train.learner import Learner
 from curate.train.loop import Batch, Fitted, fit, predict
-from curate.train.model import BothWays
+from curate.train.model import FlipTTA
 from curate.train.recipe import Recipe
 
 TABLES = ("probabilities.parquet", "history.csv")  # of an arm
@@ -43,11 +43,11 @@ class Job:
     """
 
     arm: Arm
-    judged: pd.DataFrame
+    evaluated: pd.DataFrame
     seed: int
     folder: Path
     keep_model: bool = True
-    both_ways: bool = False
+    flip_tta: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class TrainContext:
     """What the jobs of a run share."""
 
     recipe: Recipe
@@ -78,12 +78,12 @@ class Workshop:
     def fingerprint(self, job: Job) -> str:
         """Changes whenever the model that the job makes would."""
         hasher = hashlib.blake2b(digest_size=16)
-        hasher.update(json.dumps([__version__, asdict(self.recipe), self.classes, job.seed, job.both_ways]).encode())
-        for table in (job.arm.train, job.arm.val, job.judged):
+        hasher.update(json.dumps([__version__, asdict(self.recipe), self.classes, job.seed, job.flip_tta]).encode())
+        for table in (job.arm.train, job.arm.val, job.evaluated):
             columns = [column for column in ("sample_id", "sha256", "label") if column in table]
             hasher.update(table[columns].to_json(orient="values").encode())
-        if job.arm.goals is not None:
-            hasher.update(job.arm.goals.tobytes())
+        if job.arm.soft_targets is not None:
+            hasher.update(job.arm.soft_targets.tobytes())
         return hasher.hexdigest()
 
     def is_finished(self, job: Job) -> bool:
@@ -102,8 +102,10 @@ class Workshop:
             model, fitted = self._fit(job, last_epoch, checkpoint, advance)
         advance(budget - int(fitted.history[-1]["step"]))
         model.load_state_dict(fitted.state)
-        judge = BothWays(model) if job.both_ways and self.recipe.augmentation == "standard" else model
-        probabilities = predict(judge, self.learner.plain(job.judged), device=self.device, amp=self.recipe.amp)
+        judge = FlipTTA(model) if job.flip_tta and self.recipe.augmentation == "standard" else model
+        probabilities = predict(
+            judge, self.learner.eval_batches(job.evaluated), device=self.device, amp=self.recipe.amp
+        )
         facts = {
             "fingerprint": self.fingerprint(job),
             "arm": job.arm.name,
@@ -137,15 +139,15 @@ class Workshop:
     ) -> tuple[nn.Module, Fitted]:
         index = pd.Index(self.classes)
         targets = {part: index.get_indexer(pd.Index(getattr(job.arm, part)["label"])) for part in ("train", "val")}
-        goals = targets["train"] if job.arm.goals is None else job.arm.goals
+        soft_targets = targets["train"] if job.arm.soft_targets is None else job.arm.soft_targets
         model = self.learner.model(job.arm.train, seed=job.seed)
 
         def validation() -> Iterator[Batch]:
-            return _with_targets(self.learner.plain(job.arm.val), torch.from_numpy(targets["val"]))
+            return _with_targets(self.learner.eval_batches(job.arm.val), torch.from_numpy(targets["val"]))
 
         fitted = fit(
             model,
-            self.learner.training(job.arm.train, goals, seed=job.seed),
+            self.learner.train_batches(job.arm.train, soft_targets, seed=job.seed),
             validation if len(job.arm.val) else None,
             recipe=self.recipe,
             device=self.device,

@@ -17,7 +17,7 @@ import torch
 from curate import __version__
 from curate.config import TrainOptions
 from curate.errors import CurateError
-from curate.experiment.jobs import Workshop
+from curate.experiment.jobs import TrainContext
 from curate.experiment.result import Comparison
 from curate.files import digest_of, sealed, write_atomically, write_csv, write_parquet
 
@@ -27,7 +27,7 @@ PACKAGES = ("torch", "torchvision", "timm", "albumentations", "numpy", "scikit-l
 def write_run(
     folder: Path,
     comparison: Comparison,
-    workshop: Workshop,
+    context: TrainContext,
     *,
     versions: dict[str, pd.DataFrame],
     options: TrainOptions,
@@ -41,13 +41,13 @@ def write_run(
         _write_events(folder / "tensorboard", comparison.history)
     facts = {
         "metrics": comparison.to_dict(),
-        "recipe": asdict(workshop.recipe),
+        "recipe": asdict(context.recipe),
         "options": asdict(options),
         "seeds": list(range(options.seed, options.seed + options.seeds)),
         "preprocessing": "RGB uint8, resized to image_size x image_size; the network normalises",
         "data": {name: _digest(table) for name, table in versions.items()},
         "packages": {"curate": __version__, **{name: version(name) for name in PACKAGES}},
-        "hardware": hardware(workshop.device),
+        "hardware": hardware(context.device),
         "digests": {file.name: digest_of(file) for file in sorted(folder.glob("*.parquet"))},
     }
     write_atomically(folder / "run.json", json.dumps(sealed(facts), indent=1).encode())

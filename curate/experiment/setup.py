@@ -10,16 +10,16 @@ import timm
 
 from curate.config import TrainOptions
 from curate.embed.size import choose_image_size as size_for_embedding
-from curate.experiment.jobs import Workshop
+from curate.experiment.jobs import TrainContext
 from curate.machine.device import choose_device
 from curate.train.learner import LearnerContext
 from curate.train.presets import choose_preset
 from curate.train.recipe import make_recipe
 
 
-def open_workshop(
+def open_context(
     images: pd.DataFrame, classes: list[str], run_folder: Path, *, n_train: int, options: TrainOptions
-) -> Workshop:
+) -> TrainContext:
     """Choose device, preset and image size, and make the learner; nothing is computed yet.
 
     Parameters
@@ -32,7 +32,7 @@ def open_workshop(
     size = options.image_size or choose_image_size(images["path"].tolist(), model=options.model)
     recipe = make_recipe(options, preset=preset.name, defaults=preset.defaults, image_size=size, n_train=n_train)
     context = LearnerContext(recipe, classes, images, run_folder, device, options.workers, options.seed)
-    return Workshop(recipe, classes, preset.learner.open(context), device)
+    return TrainContext(recipe, classes, preset.learner.open(context), device)
 
 
 def choose_image_size(paths: Sequence[str], *, model: str) -> int:

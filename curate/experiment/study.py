@@ -22,17 +22,17 @@ class Arm:
     ----------
     train : what the model learns from
     val : what training is watched by, or stops by; may be empty, then the whole schedule is run
-    goals : (n, C) float32 probabilities of the classes that the rows of `train` teach; None: their labels
+    soft_targets : (n, C) float32 probabilities of the classes that the rows of `train` teach; None: their labels
     """
 
     name: str
     train: pd.DataFrame
     val: pd.DataFrame
-    goals: np.ndarray | None = None
+    soft_targets: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
-class Study:
+class ArmPlan:
     """All that `retrain` compares.
 
     Attributes
@@ -48,7 +48,7 @@ class Study:
     before: Arm
     after: Arm
     test: pd.DataFrame
-    outside: pd.DataFrame
+    out_of_pool: pd.DataFrame
     changes: dict[str, int]
     notes: list[str] = field(default_factory=list)
 
@@ -84,12 +84,12 @@ class Study:
     def images(self) -> pd.DataFrame:
         """`FILE` and is_learned (by any arm) of every image that any arm needs, sorted by sample_id."""
         learned = pd.concat([self.before.train, self.before.val, self.after.train, self.after.val])
-        everything = pd.concat([learned, self.test, self.outside])[FILE]
+        everything = pd.concat([learned, self.test, self.out_of_pool])[FILE]
         everything = everything.drop_duplicates("sample_id").sort_values("sample_id", ignore_index=True)
         return everything.assign(is_learned=everything["sample_id"].isin(learned["sample_id"]))
 
 
-def plan_study(before: pd.DataFrame, after: pd.DataFrame, *, options: TrainOptions) -> Study:
+def plan_arms(before: pd.DataFrame, after: pd.DataFrame, *, options: TrainOptions) -> ArmPlan:
     """Make the arms of a comparison from two manifests.
 
     Parameters
@@ -117,7 +117,7 @@ def plan_study(before: pd.DataFrame, after: pd.DataFrame, *, options: TrainOptio
     _refuse_leaks(test, pools[1])
     classes = sorted({*test["label"], *pools[0]["label"], *pools[1]["label"]})
     notes += _notes(before, after, arms, test, options)
-    return Study(classes, arms[0], arms[1], test, _outside(before, after, pools[1]), _changes(*pools), notes)
+    return ArmPlan(classes, arms[0], arms[1], test, _out_of_pool(before, after, pools[1]), _changes(*pools), notes)
 
 
 def grouped_folds(table: pd.DataFrame, n_folds: int, *, seed: int) -> np.ndarray:
@@ -223,7 +223,7 @@ def _changes(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def _outside(before: pd.DataFrame, after: pd.DataFrame, pool: pd.DataFrame) -> pd.DataFrame:
+def _out_of_pool(before: pd.DataFrame, after: pd.DataFrame, pool: pd.DataFrame) -> pd.DataFrame:
     everything = pd.concat([after, before])[FILE].drop_duplicates("sample_id")
     return everything[~everything["sample_id"].isin(pool["sample_id"])].sort_values("sample_id", ignore_index=True)
 

@@ -151,8 +151,8 @@ def _distance_to_usual(reduced: _Reduced, core: np.ndarray) -> np.ndarray:
     k = min(NEAREST, len(core) - 1)
     for part in blocks(len(rows)):
         squared = length[part, None] + length[core] - 2 * rows[part] @ rows[core].T
-        itself = np.flatnonzero(position[part] >= 0)
-        squared[itself, position[part][itself]] = torch.inf
+        diag_inf = np.flatnonzero(position[part] >= 0)
+        squared[diag_inf, position[part][diag_inf]] = torch.inf
         found[part] = squared.topk(k, largest=False).values.clamp_min(0).sqrt().mean(dim=1)
     return found
 

@@ -26,7 +26,7 @@ BACKENDS = ("auto", "torch", "openvino")
 log = logging.getLogger(__name__)
 
 
-class Whole(nn.Module):
+class Normalized(nn.Module):
     """A network between pixels and embeddings: normalisation before it, length one after it."""
 
     mean: Tensor
@@ -60,7 +60,7 @@ def choose_backend(name: str, device: torch.device) -> str:
     return name
 
 
-def on_torch(network: Whole, device: torch.device, dtype: torch.dtype, lanes: int) -> Run:
+def on_torch(network: Normalized, device: torch.device, dtype: torch.dtype, lanes: int) -> Run:
     """Run by torch, at most `lanes` calls at once; on CUDA each has a stream, so that one's transfer hides
     behind another's computing."""
     network.network.to(dtype)

@@ -17,7 +17,7 @@ from torch import nn
 
 from curate.config import EmbedOptions
 from curate.errors import ModelError
-from curate.networks.backends import Whole
+from curate.networks.backends import Normalized
 from curate.networks.known import require_known
 from curate.networks.packaged import packaged_weights
 from curate.networks.pool import embedding_network
@@ -90,7 +90,7 @@ def load_packaged(name: str, file: Path) -> nn.Module:
     return network.eval()
 
 
-def embedding_model(name: str, image_size: int) -> tuple[Whole, str]:
+def embedding_model(name: str, image_size: int) -> tuple[Normalized, str]:
     """The network that embeds square images of this size, from pixels to embeddings, and the digest of its weights.
 
     Raises
@@ -99,7 +99,7 @@ def embedding_model(name: str, image_size: int) -> tuple[Whole, str]:
     """
     backbone = create_backbone(name)
     config = timm.data.resolve_model_data_config(backbone)
-    return Whole(tuned(embedding_network(backbone), image_size), config["mean"], config["std"]), _digest(backbone)
+    return Normalized(tuned(embedding_network(backbone), image_size), config["mean"], config["std"]), _digest(backbone)
 
 
 def _digest(network: nn.Module) -> str:

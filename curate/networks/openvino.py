@@ -22,7 +22,7 @@ import torch
 
 from curate.errors import DamagedFile, ModelError
 from curate.files import code_version, digest_of, read_arrays, replacing
-from curate.networks.backends import Whole
+from curate.networks.backends import Normalized
 from curate.networks.packaged import packaged_weights
 from curate.offline import import_openvino
 
@@ -59,7 +59,7 @@ def _made(name: str, image_size: int, batch_size: int) -> tuple[Any, str]:
     return _converted(network, (batch_size, image_size, image_size, 3)), digest
 
 
-def _converted(network: Whole, shape: tuple[int, ...]) -> Any:
+def _converted(network: Normalized, shape: tuple[int, ...]) -> Any:
     """The network as an OpenVINO model. Not by `openvino.convert_model`, which reports its use over the network."""
     import_openvino()
     from openvino.frontend import FrontEndManager

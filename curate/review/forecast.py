@@ -26,7 +26,7 @@ BY_ISSUE = (
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Forecast:
     """What the verdicts so far say about the rest. All intervals are 90%.
 
     Attributes
@@ -53,14 +53,14 @@ class Outlook:
     advice: str
 
 
-def outlook(
+def forecast(
     samples: pd.DataFrame,
     issues: Mapping[str, pd.DataFrame],
     decisions: InForce,
     queue: pd.DataFrame,
     *,
     next_n: int = NEXT,
-) -> Outlook:
+) -> Forecast:
     """Expect the rest of the review from its first part.
 
     Each finder's probabilities are corrected by the verdicts on its flags (`curate.review.calibrate`); sums of
@@ -85,7 +85,7 @@ def outlook(
     expected_next = float(sum(_line(lines, i)(p.to_numpy()).sum() for i, p in coming.groupby("issue")["probability"]))
     low, high = interval(expected, variance, len(entries))
     may_stop, advice = _advise(len(judged), len(entries), len(coming), expected_next)
-    return Outlook(
+    return Forecast(
         verdicts={str(action): int(n) for action, n in decisions["action"].value_counts().sort_index().items()},
         by_issue=by_issue[list(BY_ISSUE)],
         n_next=len(coming),

@@ -17,7 +17,7 @@ import pandas as pd
 
 from curate.errors import DecodeError
 from curate.issues.kinds import KEEP_ONE, kind_of
-from curate.review.forecast import Outlook
+from curate.review.forecast import Forecast
 
 TEMPLATES = Path(__file__).parent / "templates"
 NEIGHBOURS = 6  # shown at most
@@ -72,7 +72,7 @@ def queue_html(
     *,
     thumb: Thumb,
     neighbours: Mapping[str, Sequence[str]] | None = None,
-    outlook: Outlook | None = None,
+    forecast: Forecast | None = None,
     title: str = "Review",
     limit: int = 200,
 ) -> str:
@@ -86,7 +86,7 @@ def queue_html(
     samples : schema SAMPLES; its labels are the classes that a relabel may name
     thumb : the JPEG of a sample; called once for each picture shown. `thumbnails` makes one from the originals
     neighbours : sample_id → the samples most like it, nearest first
-    outlook : adds how far the review has come
+    forecast : adds how far the review has come
     title : heading of the page
     limit : how many entries to show, the first in the queue; about 10 to 60 kB each
     """
@@ -110,7 +110,7 @@ def queue_html(
         n_entries=len(ranks),
         counts=[(issue, _title(issue), n) for issue, n in _counts(cards).items()],
         classes=sorted(samples["label"].dropna().unique()),
-        outlook=outlook,
+        forecast=forecast,
         page_id=_page_id(shown),
         script=script,
         style=style,

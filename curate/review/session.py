@@ -1,4 +1,4 @@
-"""The desk of one reviewer: the tables as found, the queue, and verdicts that go to the ledger at once.
+"""The review of one person: the tables as found, the queue, and verdicts that go to the ledger at once.
 
 It knows nothing of FiftyOne, so that all that the App's keys do can be tested, and scripted, without it.
 """
@@ -18,7 +18,7 @@ from curate.decisions.moves import reconcile
 from curate.errors import ReviewError
 from curate.issues.flags import open_flags
 from curate.issues.kinds import KEEP_ONE
-from curate.review.forecast import Outlook, outlook
+from curate.review.forecast import Forecast, forecast
 from curate.review.queue import build_queue
 from curate.schema import empty
 
@@ -36,7 +36,7 @@ class Tables:
     consensus: pd.DataFrame = field(default_factory=lambda: empty("consensus"))
 
 
-class Desk:
+class ReviewSession:
     """Verdicts of one person on one workspace. Threads may share it.
 
     Parameters
@@ -74,13 +74,13 @@ class Desk:
                 self._questions.setdefault(row["sample_id"], []).append(row)  # type: ignore[arg-type]
                 self._entries.setdefault(row["rank"], []).append(row)  # type: ignore[arg-type]
 
-    def outlook(self) -> Outlook:
+    def forecast(self) -> Forecast:
         """Precision so far, what to expect, and whether to stop; of the verdicts in force now."""
         with self._lock:
             self.decisions = self._in_force()
             answered, tables = self._answered(), self.tables
         queue = build_queue(tables.samples, tables.issues, tables.pairs, answered)
-        return outlook(tables.samples, tables.issues, answered, queue)
+        return forecast(tables.samples, tables.issues, answered, queue)
 
     def groups(self) -> pd.Series:
         """sample_id → the duplicate group it is in (decided or not), the gravest where several."""

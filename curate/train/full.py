@@ -65,19 +65,19 @@ class FullLearner:
             torch.manual_seed(seed)
             return Classifier(create_backbone(self.recipe.model, num_classes=len(self.classes)))
 
-    def training(self, train: pd.DataFrame, targets: np.ndarray, *, seed: int) -> Callable[[int], Iterator[Batch]]:
+    def train_batches(self, train: pd.DataFrame, targets: np.ndarray, *, seed: int) -> Callable[[int], Iterator[Batch]]:
         """First epoch → endless batches of varied images and their targets."""
         pictures = _Pictures(train, self.recipe, varied=True)
-        goals = torch.from_numpy(targets)
+        soft_targets = torch.from_numpy(targets)
 
         def batches(first_epoch: int) -> Iterator[Batch]:
             order = _Order(len(train), self.recipe, seed, first_epoch * self.recipe.steps_per_epoch)
             for images, rows in self._load(pictures, batch_sampler=order):
-                yield images, goals[rows]
+                yield images, soft_targets[rows]
 
         return batches
 
-    def plain(self, images: pd.DataFrame) -> Iterable[torch.Tensor]:
+    def eval_batches(self, images: pd.DataFrame) -> Iterable[torch.Tensor]:
         """(n, S, S, 3) uint8 batches, unvaried, in the order of the rows."""
         pictures = _Pictures(images, self.recipe, varied=False)
         keys = [(row, 0, 0) for row in range(len(images))]

@@ -66,10 +66,10 @@ class Learner(Protocol):
     def model(self, train: pd.DataFrame, *, seed: int) -> nn.Module:
         """A fresh model for these training images."""
 
-    def training(self, train: pd.DataFrame, targets: np.ndarray, *, seed: int) -> Callable[[int], Iterator[Batch]]:
+    def train_batches(self, train: pd.DataFrame, targets: np.ndarray, *, seed: int) -> Callable[[int], Iterator[Batch]]:
         """First epoch → endless training batches from there on; targets: class numbers or probabilities."""
 
-    def plain(self, images: pd.DataFrame) -> Iterable[torch.Tensor]:
+    def eval_batches(self, images: pd.DataFrame) -> Iterable[torch.Tensor]:
         """Batches of unvaried inputs in the order of the rows."""
 
     def weights(self, state: State) -> State:

@@ -30,7 +30,7 @@ class Classifier(nn.Module):
         return self.network(pixels.permute(0, 3, 1, 2))  # which is channels_last in memory
 
 
-class BothWays(nn.Module):
+class FlipTTA(nn.Module):
     """What a classifier of pixels says of a picture and its mirror image together: the geometric mean."""
 
     def __init__(self, classifier: nn.Module) -> None:
@@ -39,8 +39,10 @@ class BothWays(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(n, S, S, 3) uint8 → (n, C) logits."""
-        told: torch.Tensor = self.classifier(images).log_softmax(1) + self.classifier(images.flip(2)).log_softmax(1)
-        return told / 2
+        log_probs: torch.Tensor = self.classifier(images).log_softmax(1) + self.classifier(images.flip(2)).log_softmax(
+            1
+        )
+        return log_probs / 2
 
 
 class Head(nn.Module):
@@ -52,25 +54,25 @@ class Head(nn.Module):
     """
 
     mean: torch.Tensor
-    spread: torch.Tensor
+    std: torch.Tensor
 
     def __init__(self, features: torch.Tensor, n_classes: int) -> None:
         super().__init__()
-        spread, mean = torch.std_mean(features.float(), dim=0, correction=0)
+        std, mean = torch.std_mean(features.float(), dim=0, correction=0)
         self.register_buffer("mean", mean)
-        self.register_buffer("spread", spread.clamp(min=1e-4))
+        self.register_buffer("std", std.clamp(min=1e-4))
         self.linear = nn.Linear(features.shape[1], n_classes)
         nn.init.zeros_(self.linear.weight)  # the loss is convex: every start leads to the same end
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(n, D) float32 → (n, C) logits."""
-        return self.linear((features - self.mean) / self.spread)
+        return self.linear((features - self.mean) / self.std)
 
 
 def unstandardised(head: State) -> State:
     """The state of a linear layer on plain features that equals a `Head` of this state."""
-    weight = head["linear.weight"] / head["spread"]
+    weight = head["linear.weight"] / head["std"]
     return {"weight": weight, "bias": head["linear.bias"] - weight @ head["mean"]}
 
 

@@ -109,19 +109,19 @@ class QuickLearner:
         """A new head, standardised by the arm's own training images."""
         return Head(torch.from_numpy(self.plain_features[self._rows_of(train)]), len(self.classes))
 
-    def training(self, train: pd.DataFrame, targets: np.ndarray, *, seed: int) -> Callable[[int], Iterator[Batch]]:
+    def train_batches(self, train: pd.DataFrame, targets: np.ndarray, *, seed: int) -> Callable[[int], Iterator[Batch]]:
         """First epoch → endless batches of features and their targets, each pass from another look."""
-        where, goals = self._rows_of(train), torch.from_numpy(targets)
+        where, soft_targets = self._rows_of(train), torch.from_numpy(targets)
 
         def batches(first_epoch: int) -> Iterator[Batch]:
             first_step = first_epoch * self.recipe.steps_per_epoch
             for rows, turn in endless_batches(len(train), self.recipe.batch_size, seed=seed, first_step=first_step):
                 look = (turn + rows) % self.looks.shape[1]
-                yield torch.from_numpy(self.looks[where[rows], look]).float(), goals[rows]
+                yield torch.from_numpy(self.looks[where[rows], look]).float(), soft_targets[rows]
 
         return batches
 
-    def plain(self, images: pd.DataFrame) -> Iterable[torch.Tensor]:
+    def eval_batches(self, images: pd.DataFrame) -> Iterable[torch.Tensor]:
         """(n, D) float32 batches of plain features, in the order of the rows."""
         where = self._rows_of(images)
         for start in range(0, len(where), HEAD_BATCH):

@@ -16,7 +16,7 @@ from curate.decisions.ledger import Ledger
 from curate.decisions.moves import reconcile
 from curate.review.app.running import alone
 from curate.review.app.serve import DOOR, LOCK, check_address, open_database, page_path, serve_app
-from curate.review.session import Desk, Tables
+from curate.review.session import ReviewSession, Tables
 from curate.schema import empty
 from curate.verbs.issues import found_issues
 from curate.workspace import Workspace
@@ -51,14 +51,14 @@ def review_app(
     """
     check_address(address, exposed)
     with alone(workspace.path(LOCK)) as running, open_database(workspace) as mongo, Ledger(workspace.ledger) as ledger:
-        desk = Desk(read_tables(workspace), ledger, reviewer, double=double)
-        sitting = _sit_down(workspace, desk)
-        page = page_path(sitting.dataset.name, issue)
+        session = ReviewSession(read_tables(workspace), ledger, reviewer, double=double)
+        app_session = _sit_down(workspace, session)
+        page = page_path(app_session.dataset.name, issue)
         door = workspace.path(DOOR) if browser else None
-        asyncio.run(serve_app(sitting, mongo, page, running, address, port, door, echo))
-        sitting.read_back()
+        asyncio.run(serve_app(app_session, mongo, page, running, address, port, door, echo))
+        app_session.read_back()
         _write_answers(workspace, ledger)
-        echo(f"{sitting.decided:,} verdict(s) in this sitting, all in {workspace.ledger}. Next: curate apply")
+        echo(f"{app_session.decided:,} verdict(s) in this sitting, all in {workspace.ledger}. Next: curate apply")
 
 
 def read_tables(workspace: Workspace) -> Tables:
@@ -73,12 +73,12 @@ def read_tables(workspace: Workspace) -> Tables:
     )
 
 
-def _sit_down(workspace: Workspace, desk: Desk) -> Any:
+def _sit_down(workspace: Workspace, session: ReviewSession) -> Any:
     """The dataset brought up to date, and the sitting that the plugin works on."""
     from curate.review.app.dataset import open_dataset, sync
     from curate.review.app.fields import sample_rows
     from curate.review.app.layout import arrange
-    from curate.review.app.session import Sitting, begin
+    from curate.review.app.session import AppSession, begin
 
     dataset = open_dataset(_dataset_name(workspace))
     seen = _digests(workspace)
@@ -88,13 +88,13 @@ def _sit_down(workspace: Workspace, desk: Desk) -> Any:
         before, seen = seen, _digests(workspace)
         return None if seen == before else read_tables(workspace)
 
-    sitting = Sitting(desk, dataset, reload=reload)
-    if sitting.read_back():  # edits that a killed sitting did not come to read
-        desk.refresh()
-    sync(dataset, sample_rows(desk))
-    arrange(dataset, desk.classes, _points(workspace))
-    begin(sitting)
-    return sitting
+    app_session = AppSession(session, dataset, reload=reload)
+    if app_session.read_back():  # edits that a killed sitting did not come to read
+        session.refresh()
+    sync(dataset, sample_rows(session))
+    arrange(dataset, session.classes, _points(workspace))
+    begin(app_session)
+    return app_session
 
 
 def _dataset_name(workspace: Workspace) -> str:

@@ -121,13 +121,13 @@ def own_embeddings(workspace: Workspace, sample_ids: list[str]) -> np.ndarray:
     return np.asarray(kept["embeddings"][pd.Index(kept["sample_ids"]).get_indexer(pd.Index(sample_ids))])
 
 
-def own_prediction(workspace: Workspace, samples: pd.DataFrame, said: pd.DataFrame) -> Prediction:
+def own_prediction(workspace: Workspace, samples: pd.DataFrame, labels_given: pd.DataFrame) -> Prediction:
     """The user's probabilities of these samples in the place of the probe's."""
     kept = _kept(workspace, "pred_probs").set_index("sample_id")
     _refuse_gaps(kept.index, samples["sample_id"], "pred_probs")
     checks.classes_of_columns(kept.shape[1], _labels(workspace), list(kept.columns))
     probs = kept.loc[samples["sample_id"]].to_numpy(np.float32)
-    return with_pred_probs(probs, list(kept.columns), samples["label"], said=said)
+    return with_pred_probs(probs, list(kept.columns), samples["label"], annotations=labels_given)
 
 
 def _kept(workspace: Workspace, kind: str) -> Any:

@@ -128,22 +128,28 @@ def with_prediction(plan: Preparation, facts: Facts) -> Facts:
 
     annotations = plan.annotations()
     facts = replace(facts, samples=facts.samples.assign(label=given_labels(facts.samples, annotations)))
-    said = labels_by_source(facts.samples, annotations)
+    labels_given = labels_by_source(facts.samples, annotations)
 
     def by_probe() -> Prediction:
-        return predict(facts.embeddings, facts.samples["label"], facts.groups, options=plan.options, said=said)
+        return predict(
+            facts.embeddings, facts.samples["label"], facts.groups, options=plan.options, annotations=labels_given
+        )
 
     def by_both() -> Prediction:
-        return with_network(plan.workspace.read(network), probe, facts.samples, said=said) if network else probe
+        return (
+            with_network(plan.workspace.read(network), probe, facts.samples, annotations=labels_given)
+            if network
+            else probe
+        )
 
     def by_the_user() -> Prediction:
-        return own_prediction(plan.workspace, facts.samples, said)
+        return own_prediction(plan.workspace, facts.samples, labels_given)
 
     try:
         if is_given(plan.workspace, "pred_probs"):
             refuse_other_judges(plan.options)
             return replace(facts, prediction=_derived(plan, ACTIVE, by_the_user, [*LABELLED, OWN_PRED_PROBS]))
-        network = PREDICTIONS[plan.options.predictions](plan, facts, said)
+        network = PREDICTIONS[plan.options.predictions](plan, facts, labels_given)
         probe = _derived(plan, BY_PROBE, by_probe, LABELLED)
         active = _derived(plan, ACTIVE, by_both, [BY_PROBE, *([network] if network else [])])
     except NotEnoughData as reason:  # one class, or no labels at all: the other finders have work all the same
@@ -163,24 +169,26 @@ def _derived(plan: Preparation, name: str, make: Callable[[], Prediction], input
     return Prediction(**plan.workspace.derive(name, arrays, inputs=inputs, parameters={"seed": plan.options.seed}))
 
 
-def _of_the_trainer(plan: Preparation, facts: Facts, said: pd.DataFrame) -> str:
+def _of_the_trainer(plan: Preparation, facts: Facts, labels_given: pd.DataFrame) -> str:
     if not plan.workspace.has(TRAINER):
         raise StageMissing("the trainer has made no predictions yet", do="curate retrain, without --folds 0")
     return TRAINER
 
 
-def _fine_tuned(plan: Preparation, facts: Facts, said: pd.DataFrame) -> str:
+def _fine_tuned(plan: Preparation, facts: Facts, labels_given: pd.DataFrame) -> str:
     """Networks are trained on what the probe makes of the labels of their training sets."""
     workspace, options = plan.workspace, plan.options
     training = TrainOptions(model=workspace.read(EMBEDDER)["model"], epochs=options.finetune_epochs, seed=options.seed)
 
     def teacher(some: pd.DataFrame) -> pd.DataFrame:
-        from curate.find.labels.probe import predict, said_of
+        from curate.find.labels.probe import annotations_of, predict
 
         rows = pd.Index(facts.samples["sample_id"]).get_indexer(pd.Index(some["sample_id"]))
-        labels, theirs = facts.samples["label"].iloc[rows], said_of(rows, said)
-        told = predict(facts.embeddings[rows], labels, facts.groups[rows], options=options, said=theirs)
-        return pd.DataFrame(told.posterior, columns=told.classes)
+        labels, some_labels = facts.samples["label"].iloc[rows], annotations_of(rows, labels_given)
+        prediction = predict(
+            facts.embeddings[rows], labels, facts.groups[rows], options=options, annotations=some_labels
+        )
+        return pd.DataFrame(prediction.posterior, columns=prediction.classes)
 
     def make() -> pd.DataFrame:
         from curate.experiment.folds import fine_tuned
@@ -194,7 +202,7 @@ def _fine_tuned(plan: Preparation, facts: Facts, said: pd.DataFrame) -> str:
 
 # FindOptions.predictions → the file with what a network says of samples that it has not seen; empty: the probe alone
 PREDICTIONS: dict[str, Callable[[Preparation, Facts, pd.DataFrame], str]] = {
-    "probe": lambda plan, facts, said: "",
+    "probe": lambda plan, facts, labels_given: "",
     "trainer": _of_the_trainer,
     "finetune": _fine_tuned,
 }

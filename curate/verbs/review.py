@@ -11,7 +11,7 @@ import pandas as pd
 from curate.decisions.ledger import Ledger
 from curate.errors import LedgerError, ReviewError
 from curate.files import write_atomically
-from curate.review.forecast import Outlook
+from curate.review.forecast import Forecast
 from curate.verbs.decide import recorded_decisions
 from curate.verbs.issues import found_issues, require_issue
 from curate.verbs.prepare import neighbors_of
@@ -24,14 +24,14 @@ class ReviewSummary:
 
     out: Path
     n_shown: int
-    outlook: Outlook
+    forecast: Forecast
 
     def to_text(self) -> str:
-        lines = [f"{self.n_shown:,} of {self.outlook.n_open:,} open questions written to {self.out}"]
-        if self.outlook.n_open:
-            low, high = self.outlook.low, self.outlook.high
-            lines.append(f"Real issues expected among all: {self.outlook.expected:,.0f} ({low:,.0f} to {high:,.0f})")
-        return "\n".join([*lines, self.outlook.advice])
+        lines = [f"{self.n_shown:,} of {self.forecast.n_open:,} open questions written to {self.out}"]
+        if self.forecast.n_open:
+            low, high = self.forecast.low, self.forecast.high
+            lines.append(f"Real issues expected among all: {self.forecast.expected:,.0f} ({low:,.0f} to {high:,.0f})")
+        return "\n".join([*lines, self.forecast.advice])
 
 
 def review(
@@ -50,7 +50,7 @@ def review(
     """
     from curate.decisions.csv import queue_csv
     from curate.decisions.moves import reconcile
-    from curate.review.forecast import outlook
+    from curate.review.forecast import forecast
     from curate.review.page import queue_html, thumbnails
     from curate.review.queue import build_queue
 
@@ -63,13 +63,13 @@ def review(
     pairs = workspace.read("near_duplicate_pairs")
     decisions = reconcile(recorded_decisions(workspace), samples, pairs).decisions
     queue = build_queue(samples, issues, pairs, decisions)
-    ahead = outlook(samples, issues, decisions, queue)
+    ahead = forecast(samples, issues, decisions, queue)
     asked = queue[queue["issue"].eq(issue)] if issue else queue
     asked = asked.assign(rank=asked["rank"].rank(method="dense").astype("int64"))
     shown = asked[asked["rank"] <= limit]
     if form == "html":
         near = _neighbours(workspace, set(shown["sample_id"]))
-        page = queue_html(asked, samples, thumb=thumbnails(samples), neighbours=near, outlook=ahead, limit=limit)
+        page = queue_html(asked, samples, thumb=thumbnails(samples), neighbours=near, forecast=ahead, limit=limit)
         write_atomically(out, page.encode())
     else:
         write_atomically(out, queue_csv(shown).encode("utf-8-sig"))  # so that spreadsheets read it as UTF-8

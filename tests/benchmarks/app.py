@@ -33,7 +33,7 @@ from app_process import App
 from curate.decisions.ledger import Ledger
 from curate.find import all_finders
 from curate.review.app.serve import open_database
-from curate.review.session import Desk
+from curate.review.session import ReviewSession
 from curate.verbs.app import read_tables
 from curate.workspace import Workspace
 
@@ -157,9 +157,9 @@ def syncs(workspace: Workspace) -> dict[str, Any]:
 
     figures: dict[str, Any] = {}
     with open_database(workspace), Ledger(workspace.ledger) as ledger:
-        desk = Desk(read_tables(workspace), ledger, "anna")
+        session = ReviewSession(read_tables(workspace), ledger, "anna")
         begun = time.perf_counter()
-        rows = sample_rows(desk)
+        rows = sample_rows(session)
         figures["rows made"] = round(time.perf_counter() - begun, 2)
         changed = rows.copy()
         changed.loc[changed.index[:CHANGED], "outlier_score"] = np.linspace(0.3, 0.4, CHANGED)

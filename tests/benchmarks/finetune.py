@@ -19,7 +19,7 @@ from bench import CIFAR, read_people, unpack
 from curate.config import FindOptions, TrainOptions
 from curate.experiment.folds import Teacher, fine_tuned
 from curate.find.labels.errors import find_label
-from curate.find.labels.probe import Prediction, predict, said_of, with_network
+from curate.find.labels.probe import Prediction, annotations_of, predict, with_network
 from curate.ingest.annotators import crowdlab
 from curate.progress import bar
 
@@ -69,8 +69,8 @@ def taught_by(samples: pd.DataFrame, embeddings: np.ndarray, said: pd.DataFrame 
 
     def teacher(some: pd.DataFrame) -> pd.DataFrame:
         rows = place.get_indexer(some["sample_id"])
-        theirs = None if said is None else said_of(rows, said)
-        told = predict(embeddings[rows], samples["label"].iloc[rows], np.arange(len(rows)), said=theirs)
+        theirs = None if said is None else annotations_of(rows, said)
+        told = predict(embeddings[rows], samples["label"].iloc[rows], np.arange(len(rows)), annotations=theirs)
         return pd.DataFrame(told.posterior, columns=told.classes)
 
     return teacher
@@ -96,8 +96,8 @@ def rows(
 def predictions(
     samples: pd.DataFrame, told: pd.DataFrame, embeddings: np.ndarray, said: pd.DataFrame | None
 ) -> dict[str, Prediction]:
-    probed = predict(embeddings, samples["label"], np.arange(len(samples)), said=said)
-    return {"probe": probed, "probe and networks": with_network(told, probed, samples, said=said)}
+    probed = predict(embeddings, samples["label"], np.arange(len(samples)), annotations=said)
+    return {"probe": probed, "probe and networks": with_network(told, probed, samples, annotations=said)}
 
 
 if __name__ == "__main__":

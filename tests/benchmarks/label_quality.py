@@ -136,7 +136,7 @@ def consensus(
 
 
 def ours(embeddings: np.ndarray, labels: np.ndarray, said: pd.DataFrame) -> tuple[Prediction, pd.DataFrame]:
-    prediction = predict(embeddings, pd.Series(labels), np.arange(len(labels)), said=said)
+    prediction = predict(embeddings, pd.Series(labels), np.arange(len(labels)), annotations=said)
     return prediction, find_label(pd.DataFrame({"sample_id": np.arange(len(labels)), "label": labels}), prediction)
 
 

@@ -35,12 +35,12 @@ def test_each_labelled_sample_is_judged_once_and_by_a_model_that_did_not_learn_f
     some = samples(digits)
     pool, outside = some[some["label"].notna()], some[some["label"].isna()]
     jobs = fold_jobs(pool, outside, Path("folds"), count=4, seed=0)
-    judged = [set(job.judged["sample_id"]) - set(outside["sample_id"]) for job in jobs]
+    judged = [set(job.evaluated["sample_id"]) - set(outside["sample_id"]) for job in jobs]
     assert len(jobs) == 4 and sum(map(len, judged)) == len(pool) == len(set().union(*judged))
     for job, held_out in zip(jobs, judged, strict=True):
         assert set(job.arm.train["sample_id"]) == set(pool["sample_id"]) - held_out
-        assert set(outside["sample_id"]) <= set(job.judged["sample_id"])
-        assert job.judged["sample_id"].isin(pool.loc[pool["group"].notna(), "sample_id"]).sum() in (0, 3)
+        assert set(outside["sample_id"]) <= set(job.evaluated["sample_id"])
+        assert job.evaluated["sample_id"].isin(pool.loc[pool["group"].notna(), "sample_id"]).sum() in (0, 3)
 
 
 def test_one_group_has_no_folds(digits: pd.DataFrame) -> None:

@@ -7,15 +7,15 @@ import pandas as pd
 import pytest
 from small_tables import flag_table, make_decisions, make_pairs, make_samples
 
-from curate.review.forecast import Outlook, outlook
+from curate.review.forecast import Forecast, forecast
 from curate.review.queue import build_queue
 from curate.schema import empty
 
 NO_PAIRS = make_pairs()
 
 
-def look(samples: pd.DataFrame, issues: dict[str, pd.DataFrame], decisions: pd.DataFrame, **options: int) -> Outlook:
-    return outlook(samples, issues, decisions, build_queue(samples, issues, NO_PAIRS, decisions), **options)
+def look(samples: pd.DataFrame, issues: dict[str, pd.DataFrame], decisions: pd.DataFrame, **options: int) -> Forecast:
+    return forecast(samples, issues, decisions, build_queue(samples, issues, NO_PAIRS, decisions), **options)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from small_tables import flag_table, make_decisions, make_pairs, make_samples
 
 from curate.decisions.csv import read_decisions
 from curate.decisions.ledger import Ledger
-from curate.review.forecast import outlook
+from curate.review.forecast import forecast
 from curate.review.page import queue_html, thumbnails
 from curate.review.queue import build_queue
 from curate.schema import empty
@@ -85,7 +85,7 @@ def test_the_page_shows_each_entry_with_its_evidence(review) -> None:
             samples,
             thumb=thumb,
             neighbours={"l.jpg": ["n.jpg", "a.jpg", "not a sample"]},
-            outlook=outlook(samples, issues, NONE, queue),
+            forecast=forecast(samples, issues, NONE, queue),
             title="Cats & dogs",
         )
     )

@@ -13,7 +13,7 @@ from curate.errors import StageMissing
 from curate.networks.create import create_backbone
 from curate.networks.embedder import Embedder
 from curate.train.checkpoint import load_model
-from curate.train.model import BothWays, Classifier, Head, HeadedBackbone, unstandardised
+from curate.train.model import Classifier, FlipTTA, Head, HeadedBackbone, unstandardised
 
 IMAGES = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -29,7 +29,7 @@ def test_a_picture_and_its_mirror_image_are_judged_alike_by_both() -> None:
     classifier = Classifier(timm.create_model("test_efficientnet", num_classes=5)).eval()
     one, other = (classifier(images).softmax(1) for images in (IMAGES, IMAGES.flip(2)))
     expected = (one * other).sqrt()
-    both = BothWays(classifier)
+    both = FlipTTA(classifier)
     torch.testing.assert_close(both(IMAGES).softmax(1), expected / expected.sum(1, keepdim=True))
     torch.testing.assert_close(both(IMAGES.flip(2)), both(IMAGES))
 

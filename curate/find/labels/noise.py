@@ -45,7 +45,7 @@ NO_NUMBER = 1e9  # in place of a loss that is none
 
 
 @dataclass(frozen=True)
-class Said:
+class Annotations:
     """Labels, M of them, any number for a sample."""
 
     row: np.ndarray  # (M,) of the sample
@@ -54,20 +54,20 @@ class Said:
     each: float = 1.0  # labels that one of these stands for, on average
 
 
-def said_once(y: np.ndarray) -> Said:
+def single_source(y: np.ndarray) -> Annotations:
     """One label for each sample, (N,) class numbers, -1 for none; all from one labeller."""
     row = np.flatnonzero(y >= 0)
-    return Said(row, y[row], np.zeros(len(row), np.int64))
+    return Annotations(row, y[row], np.zeros(len(row), np.int64))
 
 
-def said_together(said: Said, y: np.ndarray) -> Said:
+def pooled(annotations: Annotations, y: np.ndarray) -> Annotations:
     """Where several people labelled a sample, their label in force (class number in (N,) `y`) as one labeller's."""
-    row, first, count = np.unique(said.row, return_index=True, return_counts=True)
-    labeller = np.where(count > 1, said.labeller.max() + 1, said.labeller[first])
-    return Said(row, y[row], labeller, each=len(said.row) / len(row))
+    row, first, count = np.unique(annotations.row, return_index=True, return_counts=True)
+    labeller = np.where(count > 1, annotations.labeller.max() + 1, annotations.labeller[first])
+    return Annotations(row, y[row], labeller, each=len(annotations.row) / len(row))
 
 
-def fit_noise(scores: np.ndarray, said: Said) -> tuple[np.ndarray, np.ndarray]:
+def fit_noise(scores: np.ndarray, annotations: Annotations) -> tuple[np.ndarray, np.ndarray]:
     """P(class | pixels), and P(class | pixels, all that was said of the sample).
 
     Parameters
@@ -86,20 +86,25 @@ def fit_noise(scores: np.ndarray, said: Said) -> tuple[np.ndarray, np.ndarray]:
     the better of those with them, by Akaike's criterion, are both heard.
     """
     n_classes = scores.shape[1]
-    labels_a_weight = len(said.label) / (2 * n_classes**2)
+    labels_a_weight = len(annotations.label) / (2 * n_classes**2)
     if n_classes > MOST_MIXED:
-        return _Model(scores, said).fit().told(scores)
+        return _Model(scores, annotations).fit().probabilities(scores)
     if labels_a_weight > MANY:
-        return _Model(scores, said, has_table=True, is_mixed=True).fit().told(scores)
-    plain = _Model(scores, said).fit()
+        return _Model(scores, annotations, has_table=True, is_mixed=True).fit().probabilities(scores)
+    plain = _Model(scores, annotations).fit()
     kinds = (False, True) if labels_a_weight >= FEW else (False,)
-    richer = max((_Model(scores, said, has_table=True, is_mixed=kind).fit() for kind in kinds), key=_Model.akaike)
-    share, both = _share_of_the_richer(plain, richer), zip(plain.told(scores), richer.told(scores), strict=True)
-    by_pixels, by_all = ((1 - share) * one + share * other for one, other in both)
+    richer = max(
+        (_Model(scores, annotations, has_table=True, is_mixed=kind).fit() for kind in kinds), key=_Model.akaike
+    )
+    weight, both = (
+        _weight_of_the_richer(plain, richer),
+        zip(plain.probabilities(scores), richer.probabilities(scores), strict=True),
+    )
+    by_pixels, by_all = ((1 - weight) * one + weight * other for one, other in both)
     return by_pixels, by_all
 
 
-def _share_of_the_richer(plain: _Model, richer: _Model) -> float:
+def _weight_of_the_richer(plain: _Model, richer: _Model) -> float:
     """How much the model with C × C weights counts beside the one without, by what they win.
 
     Weights that tell nothing raise the logarithm of the likelihood by half of their number (Wilks 1938): then, nothing.
@@ -110,7 +115,7 @@ def _share_of_the_richer(plain: _Model, richer: _Model) -> float:
     gain = richer.log_likelihood() - plain.log_likelihood()
     if richer.is_mixed:
         return float(np.clip(gain / len(richer.bias) ** 2 - 1, 0, 1))
-    return max(0.0, 1 - richer.table_weights_told() / max(gain, TINY))
+    return max(0.0, 1 - richer.effective_table_weights() / max(gain, TINY))
 
 
 def as_scores(probabilities: np.ndarray) -> np.ndarray:
@@ -121,18 +126,23 @@ def as_scores(probabilities: np.ndarray) -> np.ndarray:
 class _Model:
     """The parameters of view and labellers, float64, and what they say of the scores and labels that were given."""
 
-    def __init__(self, scores: np.ndarray, said: Said, *, has_table: bool = False, is_mixed: bool = False) -> None:
+    def __init__(
+        self, scores: np.ndarray, annotations: Annotations, *, has_table: bool = False, is_mixed: bool = False
+    ) -> None:
         import torch
 
-        n, order = scores.shape[1], np.argsort(said.row, kind="stable")
-        rows, of = np.unique(said.row[order], return_inverse=True)
+        n, order = scores.shape[1], np.argsort(annotations.row, kind="stable")
+        rows, of = np.unique(annotations.row[order], return_inverse=True)
         self.block, self.trusted = max(1, BLOCK // n), TRUSTED * n
         self.rows, self.scores = torch.from_numpy(rows), torch.from_numpy(scores[rows])  # of the samples with labels
         self.of = torch.from_numpy(of)  # which of these each label is of, ascending
-        self.label, self.labeller = torch.from_numpy(said.label[order]), torch.from_numpy(said.labeller[order])
-        self.itself = torch.diag(torch.full((n,), torch.inf, dtype=torch.float64))
+        self.label, self.labeller = (
+            torch.from_numpy(annotations.label[order]),
+            torch.from_numpy(annotations.labeller[order]),
+        )
+        self.diag_inf = torch.diag(torch.full((n,), torch.inf, dtype=torch.float64))
         self.height, self.round_off = _free(start=1.0), _free(start=ROUNDED)  # log a, log k
-        self.shared_sd = SHARED_SD * said.each * len(said.label) / max(len(rows), 1)
+        self.shared_sd = SHARED_SD * annotations.each * len(annotations.label) / max(len(rows), 1)
         self.has_table, self.is_mixed = has_table, is_mixed  # table and mix are C × C weights each
         self.shares_look = has_table and not is_mixed
         self.shared_z = _free(fitted=not self.shares_look)  # how many `shared_sd` the exponent is from SHARED
@@ -140,9 +150,9 @@ class _Model:
         self.expected_right = RIGHT + (1 - SHARED) * float(np.log((n - 1) / 9))
         self.bias, self.right = _free(n), _free(n, start=self.expected_right)
         self.table, self.mix = _free(n, n, fitted=has_table), _free(n, n, fitted=is_mixed)
-        self.skill = _free(int(said.labeller.max(initial=0)) + 1)
+        self.skill = _free(int(annotations.labeller.max(initial=0)) + 1)
         if self.has_table:
-            self._begin_as_seen()
+            self._start_from_observed()
         numbers, weights = (self.height, self.round_off, self.shared_z), (self.bias, self.right, self.table, self.mix)
         parameters = (*numbers, *weights, self.skill)
         self.fitted = [parameter for parameter in parameters if parameter.requires_grad]
@@ -152,7 +162,7 @@ class _Model:
         _minimise(self.losses, self.fitted)
         return self
 
-    def told(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def probabilities(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What `fit_noise` returns; (N, C) `scores` are of all samples, with labels or without."""
         import torch
 
@@ -160,8 +170,8 @@ class _Model:
             blocks = torch.from_numpy(scores).split(self.block)
             by_pixels = torch.cat([self.view(block.double())[0].exp().float() for block in blocks])
             by_all = by_pixels.clone()
-            for rows, told in self.judged():
-                by_all[rows] = told.softmax(dim=1).float()
+            for rows, log_joint in self.log_joints():
+                by_all[rows] = log_joint.softmax(dim=1).float()
         return np.asarray(by_pixels.numpy()), np.asarray(by_all.numpy())
 
     def log_likelihood(self) -> float:
@@ -169,9 +179,9 @@ class _Model:
         import torch
 
         with torch.no_grad():
-            return sum(told.logsumexp(dim=1).sum().item() for _, told in self.judged())
+            return sum(log_joint.logsumexp(dim=1).sum().item() for _, log_joint in self.log_joints())
 
-    def _begin_as_seen(self) -> None:
+    def _start_from_observed(self) -> None:
         """Start from what pictures that look like a class are called, the view taken for right as it is.
 
         From a start without confusions the search may end where a class that is often called another has become part
@@ -181,8 +191,8 @@ class _Model:
 
         with torch.no_grad():
             called = torch.full_like(self.table, 0.5)  # (as which class it is seen, what it is called)
-            for _, seen, _, (of, label, _) in self._blocks():
-                called += torch.zeros_like(called).index_add(0, label, seen.exp().index_select(0, of)).T
+            for _, log_view, _, (of, label, _) in self._blocks():
+                called += torch.zeros_like(called).index_add(0, label, log_view.exp().index_select(0, of)).T
             right = called.diagonal().clone()
             called *= (len(called) - 1) / (called.sum(dim=1) - right)[:, None]  # each wrong name, against their mean
             self.right.copy_(called.diagonal().log())
@@ -193,40 +203,42 @@ class _Model:
         import torch
 
         g = torch.log(torch.nn.functional.softplus(self.round_off.exp() * scores) + TINY)
-        told = self.height.exp() * g + self.bias
-        seen = (told + g @ self.mix if self.is_mixed else told).log_softmax(dim=1)
+        logits = self.height.exp() * g + self.bias
+        log_view = (logits + g @ self.mix if self.is_mixed else logits).log_softmax(dim=1)
         if self.shares_look:
-            return seen, SHARED_LOOK * g.log_softmax(dim=1)
-        return seen, (SHARED + self.shared_sd * self.shared_z) * seen
+            return log_view, SHARED_LOOK * g.log_softmax(dim=1)
+        return log_view, (SHARED + self.shared_sd * self.shared_z) * log_view
 
-    def evidence(self, lure: torch.Tensor, of: torch.Tensor, label: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    def evidence(
+        self, log_attraction: torch.Tensor, of: torch.Tensor, label: torch.Tensor, by: torch.Tensor
+    ) -> torch.Tensor:
         """(n, C) log P(all that was said | class, pixels) of n samples, from what draws people and their labels.
 
         The (m,) labels are `label`, of samples `of` among the n, said `by` these labellers.
         """
         import torch
 
-        drawn = lure.exp()
+        drawn = log_attraction.exp()
         if self.has_table:
-            others = torch.log(drawn @ (self.table - self.itself).exp().T + TINY)
+            others = torch.log(drawn @ (self.table - self.diag_inf).exp().T + TINY)
         else:
             others = torch.log(drawn.sum(dim=1, keepdim=True) - drawn + TINY)
-        lure, others, label = lure.index_select(0, of), others.index_select(0, of), label[:, None]
-        right = self.right + lure + self.skill.index_select(0, by)[:, None]
-        wrong = self.table.T.index_select(0, label[:, 0]) + lure.gather(1, label)
-        told = wrong.scatter(1, label, right.gather(1, label)) - torch.logaddexp(right, others)
-        return torch.zeros_like(drawn).index_add(0, of, told)
+        log_attraction, others, label = log_attraction.index_select(0, of), others.index_select(0, of), label[:, None]
+        right = self.right + log_attraction + self.skill.index_select(0, by)[:, None]
+        wrong = self.table.T.index_select(0, label[:, 0]) + log_attraction.gather(1, label)
+        log_likelihood = wrong.scatter(1, label, right.gather(1, label)) - torch.logaddexp(right, others)
+        return torch.zeros_like(drawn).index_add(0, of, log_likelihood)
 
-    def judged(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def log_joints(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Rows of samples with labels, block by block, and their (n, C) log P(class, what was said | pixels)."""
-        for rows, seen, lure, labels in self._blocks():
-            yield rows, seen + self.evidence(lure, *labels)
+        for rows, log_view, log_attraction, labels in self._blocks():
+            yield rows, log_view + self.evidence(log_attraction, *labels)
 
     def akaike(self) -> float:
         """Akaike's criterion, halved; higher is better. Of the table those weights count that the labels tell."""
-        return self.log_likelihood() - self.table_weights_told() - (self.mix.numel() if self.is_mixed else 0)
+        return self.log_likelihood() - self.effective_table_weights() - (self.mix.numel() if self.is_mixed else 0)
 
-    def table_weights_told(self) -> float:
+    def effective_table_weights(self) -> float:
         """How many weights of the table the labels tell rather than the prior: of each, n / (n + prior).
 
         n is how often the one class is called the other (MacKay, Bayesian interpolation, Neural Computation 4, 1992).
@@ -235,8 +247,8 @@ class _Model:
 
         with torch.no_grad():
             called = torch.zeros_like(self.table)
-            for _, seen, lure, (of, label, by) in self._blocks():
-                true = (seen + self.evidence(lure, of, label, by)).softmax(dim=1)
+            for _, log_view, log_attraction, (of, label, by) in self._blocks():
+                true = (log_view + self.evidence(log_attraction, of, label, by)).softmax(dim=1)
                 called.index_add_(0, label, true.index_select(0, of))
             called.fill_diagonal_(0)
             return float((called / (called + PRIOR * (1 + len(self.rows) / self.trusted))).sum())
@@ -246,9 +258,9 @@ class _Model:
         starts = range(0, len(self.rows), self.block)
         ends = np.searchsorted(self.of.numpy(), [start + self.block for start in starts])
         for start, first, end in zip(starts, [0, *ends], ends, strict=False):
-            seen, lure = self.view(self.scores[start : start + self.block].double())
+            log_view, log_attraction = self.view(self.scores[start : start + self.block].double())
             labels = self.of[first:end] - start, self.label[first:end], self.labeller[first:end]
-            yield self.rows[start : start + self.block], seen, lure, labels
+            yield self.rows[start : start + self.block], log_view, log_attraction, labels
 
     def losses(self) -> Iterator[torch.Tensor]:
         """Parts of the mean of -log P(what was said) over the samples with labels, and the priors.
@@ -264,8 +276,8 @@ class _Model:
         # by 2**0.5: as a standard normal draws, the others twice as strongly; that would hide confusions
         drawn = (*apart, right - self.expected_right, self.bias, self.table / 2**0.5, self.mix, self.skill)
         yield PRIOR * torch.stack([part.square().sum() for part in drawn]).sum() * (1 / n + 1 / self.trusted)
-        for _, told in self.judged():
-            yield -told.logsumexp(dim=1).sum() / n
+        for _, log_joint in self.log_joints():
+            yield -log_joint.logsumexp(dim=1).sum() / n
 
 
 def _free(*shape: int, start: float = 0.0, fitted: bool = True) -> torch.Tensor:

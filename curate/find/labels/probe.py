@@ -19,7 +19,7 @@ import pandas as pd
 
 from curate.config import FindOptions
 from curate.errors import NotEnoughData
-from curate.find.labels.noise import LEAST, Said, as_scores, fit_noise, said_once, said_together
+from curate.find.labels.noise import LEAST, Annotations, as_scores, fit_noise, pooled, single_source
 from curate.find.rows import blocks
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def predict(
     groups: np.ndarray,
     *,
     options: FindOptions | None = None,
-    said: pd.DataFrame | None = None,
+    annotations: pd.DataFrame | None = None,
 ) -> Prediction:
     """Predict every sample from the labels of others; unlabelled samples from all outside their group.
 
@@ -84,21 +84,21 @@ def predict(
     y, classes = _encode(labels)
     if (n := len(np.unique(np.asarray(groups)[y >= 0]))) < 2:
         raise NotEnoughData(f"{n} labelled group of samples", "two or more", "label more images")
-    told = said_once(y) if said is None else _numbers(said, classes)
+    labels_given = single_source(y) if annotations is None else _numbers(annotations, classes)
     kernel = fit_kernel(embeddings, _content_keys(embeddings, options.seed))
-    scores = _left_out_scores(kernel, _shares(told, len(y), len(classes)), np.asarray(groups))
-    return _judged(classes, scores, y, told)
+    scores = _left_out_scores(kernel, _shares(labels_given, len(y), len(classes)), np.asarray(groups))
+    return _prediction(classes, scores, y, labels_given)
 
 
-def said_of(rows: np.ndarray, said: pd.DataFrame) -> pd.DataFrame:
+def annotations_of(rows: np.ndarray, annotations: pd.DataFrame) -> pd.DataFrame:
     """What was said of these (n,) rows alone, as `predict` takes it of n samples in their order."""
     place = pd.Series(np.arange(len(rows)), rows)
-    said = said[said["row"].isin(rows)]
-    return said.assign(row=place[said["row"]].to_numpy())
+    annotations = annotations[annotations["row"].isin(rows)]
+    return annotations.assign(row=place[annotations["row"]].to_numpy())
 
 
 def with_network(
-    told: pd.DataFrame, probed: Prediction, samples: pd.DataFrame, *, said: pd.DataFrame | None = None
+    pred_probs: pd.DataFrame, probed: Prediction, samples: pd.DataFrame, *, annotations: pd.DataFrame | None = None
 ) -> Prediction:
     """The probe's predictions and a trained network's, pooled, and brought to the probe's calibration.
 
@@ -107,25 +107,28 @@ def with_network(
 
     Parameters
     ----------
-    told : `sample_id` and a column for each class, rows sum to 1; of a network that saw neither the sample's label
-        nor its duplicates'
+    pred_probs : `sample_id` and a column for each class, rows sum to 1; of a network that saw neither the sample's
+        label nor its duplicates'
     probed : the probe's, which stand alone for samples and classes that the network does not tell of
     samples : `sample_id` and `label`, (N,) rows, those of `probed`
     said : as for `predict`
     """
     classes, by_probe = list(probed.classes), probed.pred_probs
-    seen = told.set_index("sample_id").reindex(index=samples["sample_id"], columns=classes).to_numpy(np.float32)
-    untold = np.isnan(seen)
+    known = pred_probs.set_index("sample_id").reindex(index=samples["sample_id"], columns=classes)
+    pixel_probs = known.to_numpy(np.float32)
+    untold = np.isnan(pixel_probs)
     left = 1 - np.where(untold, by_probe, 0).sum(axis=1, keepdims=True)  # to be shared by the classes that it knows
-    both = by_probe * np.where(untold, by_probe, left * seen)
+    both = by_probe * np.where(untold, by_probe, left * pixel_probs)
     pooled = np.sqrt(np.maximum(both, LEAST**2))  # where each rules out what the other sees, nothing would be left
     scores = as_scores(pooled / pooled.sum(axis=1, keepdims=True))
     y = class_codes(samples["label"], classes)
-    return _judged(probed.classes, scores, y, said_once(y) if said is None else _numbers(said, probed.classes))
+    return _prediction(
+        probed.classes, scores, y, single_source(y) if annotations is None else _numbers(annotations, probed.classes)
+    )
 
 
 def with_pred_probs(
-    pred_probs: np.ndarray, classes: Sequence[str], labels: pd.Series, *, said: pd.DataFrame | None = None
+    pred_probs: np.ndarray, classes: Sequence[str], labels: pd.Series, *, annotations: pd.DataFrame | None = None
 ) -> Prediction:
     """A model's own predictions in the place of the probe's, brought to calibration as the probe's scores are.
 
@@ -147,7 +150,7 @@ def with_pred_probs(
         found = "no labels" if len(names) > 1 else f"predictions of the class '{names[0]}' alone"
         raise NotEnoughData(found, "labels, and predictions of two classes or more", "label some images")
     scores = as_scores(pred_probs[:, order])
-    return _judged(names, scores, y, said_once(y) if said is None else _numbers(said, names))
+    return _prediction(names, scores, y, single_source(y) if annotations is None else _numbers(annotations, names))
 
 
 def class_codes(labels: pd.Series, classes: Iterable[str]) -> np.ndarray:
@@ -155,33 +158,35 @@ def class_codes(labels: pd.Series, classes: Iterable[str]) -> np.ndarray:
     return pd.Index(list(classes), dtype="object").get_indexer(labels.astype("object")).astype(np.int64)
 
 
-def _judged(classes: np.ndarray, scores: np.ndarray, y: np.ndarray, said: Said) -> Prediction:
+def _prediction(classes: np.ndarray, scores: np.ndarray, y: np.ndarray, annotations: Annotations) -> Prediction:
     """What probe and people say together: (N, C) left-out `scores`, (N,) classes in force `y`, and all that was said.
 
     Do people who agree err apart, so that their agreement is strong evidence, or together (a rule misread, a label
     copied), so that it is one label? The labels can't tell, and it is between the two: the geometric mean of both.
     """
-    seen, posterior = fit_noise(scores, said)
-    if len(said.row) > len(np.unique(said.row)):
-        between = np.sqrt(posterior * fit_noise(scores, said_together(said, y))[1])
+    pixel_probs, posterior = fit_noise(scores, annotations)
+    if len(annotations.row) > len(np.unique(annotations.row)):
+        between = np.sqrt(posterior * fit_noise(scores, pooled(annotations, y))[1])
         posterior = between / between.sum(axis=1, keepdims=True)
-    return Prediction(classes, seen, scores, posterior)
+    return Prediction(classes, pixel_probs, scores, posterior)
 
 
-def _numbers(said: pd.DataFrame, classes: np.ndarray) -> Said:
+def _numbers(annotations: pd.DataFrame, classes: np.ndarray) -> Annotations:
     """Labels of classes that the probe knows, as numbers."""
-    label = class_codes(said["label"], classes)
+    label = class_codes(annotations["label"], classes)
     known = label >= 0
-    return Said(said["row"].to_numpy()[known], label[known], pd.factorize(said["labeller"][known])[0])
+    return Annotations(
+        annotations["row"].to_numpy()[known], label[known], pd.factorize(annotations["labeller"][known])[0]
+    )
 
 
-def _shares(said: Said, n: int, n_classes: int) -> np.ndarray:
+def _shares(annotations: Annotations, n: int, n_classes: int) -> np.ndarray:
     """(N, C) float32 share of a sample's labels that name each class; 0 throughout where nothing was said.
 
     What several people said tells a probe more than the one label in force: a tie stays a tie.
     """
     shares = np.zeros((n, n_classes), np.float32)
-    np.add.at(shares, (said.row, said.label), 1)
+    np.add.at(shares, (annotations.row, annotations.label), 1)
     return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1)
 
 
@@ -222,9 +227,9 @@ class Kernel:
 
     def __getitem__(self, rows: np.ndarray) -> torch.Tensor:
         """(n, m) float32 features of these rows."""
-        return self.likeness(rows) @ self.root
+        return self.between(rows) @ self.root
 
-    def likeness(self, rows: np.ndarray) -> torch.Tensor:
+    def between(self, rows: np.ndarray) -> torch.Tensor:
         """(n, m) float32 kernel between these rows and the landmarks."""
         import torch
 
@@ -235,7 +240,7 @@ class Kernel:
 
     def kept(self) -> Kernel:
         """The same kernel, faster asked a second time."""
-        return replace(self, made=self.likeness(np.arange(len(self.embeddings))))
+        return replace(self, made=self.between(np.arange(len(self.embeddings))))
 
     def turned(self, axes: torch.Tensor) -> Kernel:
         """The same kernel by features along these (m, m) axes."""
@@ -293,9 +298,9 @@ def _left_out_scores(kernel: Kernel, shares: np.ndarray, groups: np.ndarray) -> 
     scores = np.empty((len(RIDGES), *shares.shape), np.float32)
     for some, together in _blocks_of_groups(groups):
         features, own = kernel[some], torch.from_numpy(targets[some]).to(device)
-        told = torch.from_numpy(known[some]).to(device)
+        labelled = torch.from_numpy(known[some]).to(device)
         for found, inverse in zip(scores, inverses, strict=True):
-            found[some] = _without_own(features, inverse, moment, own, told, together).cpu().numpy()
+            found[some] = _without_own(features, inverse, moment, own, labelled, together).cpu().numpy()
     errors = [float(np.square(found[known] - targets[known]).mean()) for found in scores]
     return np.asarray(scores[int(np.argmin(errors))] + share, dtype=np.float32)
 

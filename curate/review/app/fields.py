@@ -11,7 +11,7 @@ from curate.decisions.decision import plain
 from curate.issues.flags import probability
 from curate.issues.kinds import KEEP_ONE, OTHER_VIEW, VIEWS, issues_of_view, kind_of
 from curate.issues.table import issue_names
-from curate.review.session import Desk, gathered
+from curate.review.session import ReviewSession, gathered
 from curate.schema import MEASUREMENTS
 
 PLACES = {view: issues_of_view(view) for view in VIEWS}  # the saved views: places in the queue, by what is asked
@@ -30,19 +30,19 @@ def place_of(issue: str) -> str:
     return view if view in PLACES else OTHER
 
 
-def sample_rows(desk: Desk) -> pd.DataFrame:
+def sample_rows(session: ReviewSession) -> pd.DataFrame:
     """One row per readable sample, in the order of their names; missing values are null.
 
     Columns: `sample_id, path`, then QUESTION, LABELS, DECISION, GROUPS, MEASURED, `<issue>_score` and
     `<issue>_probability` of each issue, and `<view>_place` of each view: where it stands in the queue.
     """
-    samples = desk.samples.sort_index()
+    samples = session.samples.sort_index()
     rows = pd.DataFrame({"sample_id": samples.index, "path": samples["path"].to_numpy()}, index=samples.index)
     rows["given_label"] = samples["label"]
     rows[["split", "group", *MEASURED]] = samples[["split", "group", *MEASURED]]
-    rows = rows.join(_annotators(desk)).join(_scores(desk)).join(_questions(desk)).join(_decisions(desk))
-    rows["duplicate_group"] = desk.groups().reindex(rows.index)
-    rows["conflict_place"] = pd.Series({s: n for n, s in enumerate(desk.conflicts(), 1)}, dtype="float64")
+    rows = rows.join(_annotators(session)).join(_scores(session)).join(_questions(session)).join(_decisions(session))
+    rows["duplicate_group"] = session.groups().reindex(rows.index)
+    rows["conflict_place"] = pd.Series({s: n for n, s in enumerate(session.conflicts(), 1)}, dtype="float64")
     return rows.reset_index(drop=True)
 
 
@@ -66,18 +66,18 @@ def proposal(row: dict[str, Any]) -> str:
     return f"{action} → {row['suggested_label']}" if action == "relabel" else action
 
 
-def _annotators(desk: Desk) -> pd.DataFrame:
-    votes = desk.tables.annotations.sort_values(["sample_id", "annotator"])
+def _annotators(session: ReviewSession) -> pd.DataFrame:
+    votes = session.tables.annotations.sort_values(["sample_id", "annotator"])
     said = gathered(votes["sample_id"], votes["annotator"] + ": " + votes["label"])
     joined = pd.Series({sample_id: " · ".join(all_) for sample_id, all_ in said.items()}, dtype="str")
-    consensus = desk.tables.consensus.set_index("sample_id")[["is_conflict", "consensus_score"]]
+    consensus = session.tables.consensus.set_index("sample_id")[["is_conflict", "consensus_score"]]
     return pd.DataFrame({"annotations": joined}).join(consensus, how="outer")
 
 
-def _scores(desk: Desk) -> pd.DataFrame:
+def _scores(session: ReviewSession) -> pd.DataFrame:
     """Score and probability of each issue that is judged sample by sample."""
     columns: dict[str, pd.Series] = {}
-    for table in desk.tables.issues.values():
+    for table in session.tables.issues.values():
         indexed = table.set_index("sample_id")
         for issue in (name for name in issue_names(table) if kind_of(name).is_asked):
             score = indexed[f"{issue}_score"].astype("float64")
@@ -87,9 +87,9 @@ def _scores(desk: Desk) -> pd.DataFrame:
     return pd.DataFrame(columns).astype("float64").round(4)
 
 
-def _questions(desk: Desk) -> pd.DataFrame:
+def _questions(session: ReviewSession) -> pd.DataFrame:
     """The most valuable question about each sample, and its place in each view."""
-    queue = desk.queue.assign(place=np.arange(1, len(desk.queue) + 1, dtype="float64"))
+    queue = session.queue.assign(place=np.arange(1, len(session.queue) + 1, dtype="float64"))
     views = queue["issue"].map(place_of)
     places = queue.pivot_table(index="sample_id", columns=views + "_place", values="place", aggfunc="min")
     queue["proposed"] = [proposal(row) for row in queue.to_dict("records")]
@@ -103,8 +103,8 @@ def _questions(desk: Desk) -> pd.DataFrame:
     return first[[*QUESTION, "nearest"]].join(places.reindex(columns=wanted))
 
 
-def _decisions(desk: Desk) -> pd.DataFrame:
-    last = desk.decisions.drop_duplicates("sample_id", keep="last")
+def _decisions(session: ReviewSession) -> pd.DataFrame:
+    last = session.decisions.drop_duplicates("sample_id", keep="last")
     fields = [decision_fields(row) for row in last.to_dict("records")]  # type: ignore[arg-type]
     return pd.DataFrame(fields, index=pd.Index(last["sample_id"]), columns=list(DECISION), dtype="object")
 

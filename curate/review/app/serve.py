@@ -82,7 +82,7 @@ def page_path(dataset: str, issue: str | None) -> str:
 
 
 async def serve_app(
-    sitting: Any,
+    app_session: Any,
     mongo: Mongo | None,
     page: str,
     running: Running,
@@ -102,7 +102,7 @@ async def serve_app(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     port = port or free_port(address)
-    guard = Guard(app, media=sitting.media, address=address, after_write=sitting.read_back)
+    guard = Guard(app, media=app_session.media, address=address, after_write=app_session.read_back)
     url = url_of(address, port, f"{page}&key={guard.key}")
 
     def ready() -> None:

@@ -16,8 +16,8 @@ from curate.errors import CurateError, ReviewError
 from curate.review.app.dataset import edited_labels, ids_of, names_of, sync, tagged, take_tags, write_decisions
 from curate.review.app.fields import decision_fields, sample_rows
 from curate.review.app.layout import ISSUES_OF
-from curate.review.forecast import Outlook
-from curate.review.session import Desk, Tables
+from curate.review.forecast import Forecast
+from curate.review.session import ReviewSession, Tables
 from curate.schema import ACTIONS
 
 BATCH = 50  # entries of the queue in a batch
@@ -28,22 +28,24 @@ RELABEL = "relabel:"  # as a tag, followed by the class
 log = logging.getLogger(__name__)
 
 
-class Sitting:
+class AppSession:
     """What the plugin and the server call; one per process (`current`).
 
     Parameters
     ----------
-    desk : takes the verdicts
+    session : takes the verdicts
     dataset : FiftyOne's
     reload : the workspace's tables anew, or None where they have not changed since
     """
 
-    def __init__(self, desk: Desk, dataset: Any, *, reload: Callable[[], Tables | None] = lambda: None) -> None:
-        self.desk, self.dataset, self._reload = desk, dataset, reload
-        self.media = set(desk.samples["path"])  # what the server may hand out
+    def __init__(
+        self, session: ReviewSession, dataset: Any, *, reload: Callable[[], Tables | None] = lambda: None
+    ) -> None:
+        self.session, self.dataset, self._reload = session, dataset, reload
+        self.media = set(session.samples["path"])  # what the server may hand out
         self.decided = 0  # samples, in this sitting
         self._lock = threading.RLock()
-        self._outlook: Outlook | None = None
+        self._forecast: Forecast | None = None
         self._stale = True
         self._thinking = threading.Lock()
 
@@ -51,10 +53,10 @@ class Sitting:
         """FiftyOne's ids → our sample_ids."""
         return names_of(self.dataset, ids)
 
-    def decide(self, verdict: Callable[[Desk], list[str]]) -> list[str]:
-        """Let the desk record a verdict, then show it. Returns the samples that were decided."""
+    def decide(self, verdict: Callable[[ReviewSession], list[str]]) -> list[str]:
+        """Let the session record a verdict, then show it. Returns the samples that were decided."""
         with self._lock:
-            decided = verdict(self.desk)
+            decided = verdict(self.session)
             self.decided += len(decided)
             self._stale = True
             with _later("the verdict is recorded; the App shows it after the next sync"):
@@ -64,7 +66,7 @@ class Sitting:
     def undo(self) -> list[str]:
         """Take this reviewer's last entry back."""
         with self._lock:
-            undone = self.desk.undo()
+            undone = self.session.undo()
             self._stale = True
             with _later("it is taken back; the App shows it after the next sync"):
                 self._show(undone)
@@ -75,13 +77,13 @@ class Sitting:
         with self._lock:
             self.read_back()
             if (tables := self._reload()) is not None:
-                self.desk.open(tables)
-                self.media |= set(self.desk.samples["path"])
+                self.session.open(tables)
+                self.media |= set(self.session.samples["path"])
             else:
-                self.desk.refresh()
-            sync(self.dataset, sample_rows(self.desk))
+                self.session.refresh()
+            sync(self.dataset, sample_rows(self.session))
             self._stale = True
-            return ids_of(self.dataset, self.desk.batch(n))
+            return ids_of(self.dataset, self.session.batch(n))
 
     def read_back(self) -> list[str]:
         """Turn labels that were edited and tags that name a verdict into verdicts."""
@@ -91,25 +93,25 @@ class Sitting:
             log.info("read back from the App: %d verdicts", len(decided))
         return decided
 
-    def outlook(self) -> Outlook:
+    def forecast(self) -> Forecast:
         """How far the review has come. Computed anew in the background after a verdict; at first at once."""
-        if self._outlook is None:
+        if self._forecast is None:
             self._think()
         elif self._stale and not self._thinking.locked():
             threading.Thread(target=self._think, daemon=True).start()
-        assert self._outlook is not None
-        return self._outlook
+        assert self._forecast is not None
+        return self._forecast
 
     def _think(self) -> None:
         with self._thinking:
             self._stale = False
-            self._outlook = self.desk.outlook()
+            self._forecast = self.session.forecast()
 
     def _show(self, sample_ids: Collection[str]) -> None:
         """Write the verdicts in force on these samples, and the labels that follow, into the dataset."""
-        last = self.desk.last_verdicts(sample_ids)
+        last = self.session.last_verdicts(sample_ids)
         fields = {sample_id: decision_fields(last.get(sample_id)) for sample_id in sample_ids}
-        write_decisions(self.dataset, fields, {sample_id: self.desk.label_of(sample_id) for sample_id in sample_ids})
+        write_decisions(self.dataset, fields, {sample_id: self.session.label_of(sample_id) for sample_id in sample_ids})
 
     def _edits(self) -> list[str]:
         decided: list[str] = []
@@ -117,7 +119,7 @@ class Sitting:
             try:
                 if label is None:
                     raise ReviewError(f"the label of {sample_id} was removed", do="drop the sample, or relabel it")
-                decided += self.decide(lambda desk, s=sample_id, to=label: desk.settle(s, to, reason=EDITED))  # type: ignore[misc]
+                decided += self.decide(lambda session, s=sample_id, to=label: session.settle(s, to, reason=EDITED))  # type: ignore[misc]
             except CurateError as error:
                 log.warning("%s; the label is put back", error.found)
                 self._show([sample_id])
@@ -136,12 +138,12 @@ class Sitting:
     def _tag(self, sample_id: str, tag: str) -> list[str]:
         """The verdict of one tag, if it is one; the tag goes once the ledger has it."""
         if tag == ACCEPT:
-            decided = self.decide(lambda desk: desk.accept([sample_id]))
+            decided = self.decide(lambda session: session.accept([sample_id]))
         elif tag.startswith(RELABEL):
             label = tag.removeprefix(RELABEL).strip()
-            decided = self.decide(lambda desk: desk.decide([sample_id], "relabel", label=label, reason=TAGGED))
+            decided = self.decide(lambda session: session.decide([sample_id], "relabel", label=label, reason=TAGGED))
         elif tag in ACTIONS and tag != "relabel":
-            decided = self.decide(lambda desk: desk.decide([sample_id], tag, reason=TAGGED))
+            decided = self.decide(lambda session: session.decide([sample_id], tag, reason=TAGGED))
         else:
             return []
         take_tags(self.dataset, [sample_id], [tag])
@@ -159,16 +161,16 @@ def _later(message: str) -> Iterator[None]:
         log.warning("%s (%s)", message, error)
 
 
-_current: Sitting | None = None
+_current: AppSession | None = None
 
 
-def begin(sitting: Sitting) -> None:
+def begin(app_session: AppSession) -> None:
     """Make this the sitting that the plugin's operators work on."""
     global _current
-    _current = sitting
+    _current = app_session
 
 
-def current() -> Sitting:
+def current() -> AppSession:
     """The sitting of this process."""
     if _current is None:
         raise ReviewError("no review is open in this process", do="curate review")

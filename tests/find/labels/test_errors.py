@@ -10,8 +10,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from curate.errors import NotEnoughData
 from curate.find.labels.errors import expected_f1_cut, find_label
-from curate.find.labels.noise import SHARED, Said, _Model, fit_noise, said_once, said_together
-from curate.find.labels.probe import _blocks_of_groups, _judged, _left_out_scores, _shares, predict, said_of
+from curate.find.labels.noise import SHARED, Annotations, _Model, fit_noise, pooled, single_source
+from curate.find.labels.probe import _blocks_of_groups, _left_out_scores, _prediction, _shares, annotations_of, predict
 from curate.schema import validate_issues
 
 
@@ -164,10 +164,10 @@ def test_what_was_said_of_some_rows_is_what_they_alone_would_have(noisy):
     groups = np.arange(len(labels)) // 2
     rows = np.random.default_rng(0).permutation(len(labels))[: len(labels) // 2]
     votes = [pd.DataFrame({"row": np.arange(len(labels)), "label": labels, "labeller": who}) for who in ("ann", "bob")]
-    said = said_of(rows, pd.concat(votes, ignore_index=True))
-    some = predict(embeddings[rows], labels.iloc[rows], groups[rows], said=said)
+    said = annotations_of(rows, pd.concat(votes, ignore_index=True))
+    some = predict(embeddings[rows], labels.iloc[rows], groups[rows], annotations=said)
     theirs = [v.set_index("row").loc[rows].reset_index(drop=True).rename_axis("row").reset_index() for v in votes]
-    alone = predict(embeddings[rows], labels.iloc[rows], groups[rows], said=pd.concat(theirs, ignore_index=True))
+    alone = predict(embeddings[rows], labels.iloc[rows], groups[rows], annotations=pd.concat(theirs, ignore_index=True))
     np.testing.assert_allclose(some.posterior, alone.posterior, atol=1e-5)
 
 
@@ -198,7 +198,7 @@ def test_leaving_a_group_out_in_closed_form_equals_fitting_without_it(monkeypatc
     y = rng.integers(0, 3, 60)
     y[[5, 21]] = -1
     monkeypatch.setattr("curate.find.labels.probe.BLOCK", 7)
-    ours = _left_out_scores(Given(torch.tensor(features), torch.eye(8)), _shares(said_once(y), len(y), 3), groups)
+    ours = _left_out_scores(Given(torch.tensor(features), torch.eye(8)), _shares(single_source(y), len(y), 3), groups)
     targets = np.eye(3)[np.maximum(y, 0)] - np.eye(3)[y[y >= 0]].mean(axis=0)
     known, errors = y >= 0, []
     for ridge in (0.3, 1.0, 3.0, 10.0):
@@ -232,14 +232,14 @@ def test_blocks_hold_every_row_once_and_no_group_in_two(monkeypatch):
 
 
 def test_a_tie_of_two_people_stays_a_tie():
-    said = Said(np.array([0, 0, 1, 1, 1, 3]), np.array([0, 2, 1, 1, 2, 0]), np.array([0, 1, 0, 1, 2, 0]))
+    said = Annotations(np.array([0, 0, 1, 1, 1, 3]), np.array([0, 2, 1, 1, 2, 0]), np.array([0, 1, 0, 1, 2, 0]))
     expected = [[0.5, 0, 0.5], [0, 2 / 3, 1 / 3], [0, 0, 0], [1, 0, 0]]
     np.testing.assert_allclose(_shares(said, 4, 3), expected, rtol=1e-6)
 
 
 def test_labels_said_together_are_one_label_that_stands_for_all_of_them():
-    said = Said(np.array([0, 0, 1, 1, 1, 3]), np.array([0, 2, 1, 1, 2, 0]), np.array([0, 1, 0, 1, 2, 0]))
-    together = said_together(said, np.array([2, 1, 0, 0]))
+    said = Annotations(np.array([0, 0, 1, 1, 1, 3]), np.array([0, 2, 1, 1, 2, 0]), np.array([0, 1, 0, 1, 2, 0]))
+    together = pooled(said, np.array([2, 1, 0, 0]))
     assert together.row.tolist() == [0, 1, 3] and together.label.tolist() == [2, 1, 0]
     assert together.labeller.tolist() == [3, 3, 0] and together.each == 2
 
@@ -256,8 +256,8 @@ def test_wrong_labels_of_known_rates_are_counted_whoever_made_them():
     scores, truth, rng = seen(4000)
     careless, careful = (np.where(rng.random(4000) < rate, rng.integers(0, 5, 4000), truth) for rate in (0.4, 0.1))
     rows = np.arange(4000)
-    alone = fit_noise(scores, said_once(careless))[1]
-    both = Said(np.tile(rows, 2), np.concatenate([careless, careful]), np.repeat([0, 1], 4000))
+    alone = fit_noise(scores, single_source(careless))[1]
+    both = Annotations(np.tile(rows, 2), np.concatenate([careless, careful]), np.repeat([0, 1], 4000))
     together = fit_noise(scores, both)[1]
     cases = ((alone, careless, 0.2, 0.06), (together, careful, 0.15, 0.02))
     for posterior, label, off, most in cases:  # one label a picture can't tell that these people share nothing
@@ -273,7 +273,7 @@ def test_weights_that_do_not_pay_count_no_errors(n, n_classes):
     for seed in range(3):
         scores, truth, rng = seen(n, n_classes, seed)
         said = np.where(rng.random(n) < 0.1, (truth + rng.integers(1, n_classes, n)) % n_classes, truth)
-        probability = 1 - fit_noise(scores, said_once(said))[1][np.arange(n), said]
+        probability = 1 - fit_noise(scores, single_source(said))[1][np.arange(n), said]
         assert 0.6 < probability.sum() / (said != truth).sum() < 1.8
         assert expected_calibration_error(probability, said != truth) < 0.08
 
@@ -285,7 +285,7 @@ def test_before_labels_tell_one_is_right_as_often_among_any_number_of_classes():
         view = np.full((1, n), 0.1 / (n - 1))
         view[0, 0] = 0.9
         with torch.no_grad():
-            model = _Model(view, said_once(np.array([0])))
+            model = _Model(view, single_source(np.array([0])))
             told = model.evidence(SHARED * torch.from_numpy(view).log(), first, first, first)
         right.append(told[0, 0].exp().item())
     np.testing.assert_allclose(right, right[0], atol=1e-6)
@@ -297,7 +297,7 @@ def test_more_of_the_same_does_not_make_a_model_surer_that_is_only_about_right()
     scores, truth, rng = seen(2000)
     likely = np.log(scores + 1e-3) / 2 + rng.gumbel(size=scores.shape) + 2.2 * np.eye(5)[truth]
     said = likely.argmax(axis=1)
-    once, often = (fit_noise(np.tile(scores, (n, 1)), said_once(np.tile(said, n)))[1][:2000] for n in (1, 5))
+    once, often = (fit_noise(np.tile(scores, (n, 1)), single_source(np.tile(said, n)))[1][:2000] for n in (1, 5))
     counted = [(1 - posterior[np.arange(2000), said]).sum() for posterior in (once, often)]
     assert counted[1] == pytest.approx(counted[0], rel=0.3)
 
@@ -310,7 +310,7 @@ def test_labels_that_contradict_every_score_of_many_classes_are_no_crash(monkeyp
     y = random.integers(0, n_classes, n)
     scores = random.normal(1 / n_classes, 0.05, (n, n_classes)).astype(np.float32)
     scores[np.arange(n), y] -= 0.3  # as where each class is one group: left out, it is what the sample cannot be
-    for found in fit_noise(scores, said_once(y)):
+    for found in fit_noise(scores, single_source(y)):
         assert np.isfinite(found).all()
         np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
 
@@ -318,7 +318,7 @@ def test_labels_that_contradict_every_score_of_many_classes_are_no_crash(monkeyp
 def test_fitting_in_blocks_changes_nothing(monkeypatch):
     scores, truth, rng = seen(600)
     rows, labels = rng.integers(0, 500, 900), rng.integers(0, 5, 900)  # some with several labels, some with none
-    people = Said(rows, np.where(rng.random(900) < 0.7, truth[rows], labels), rng.integers(0, 3, 900))
+    people = Annotations(rows, np.where(rng.random(900) < 0.7, truth[rows], labels), rng.integers(0, 3, 900))
     whole = fit_noise(scores, people)
     monkeypatch.setattr("curate.find.labels.noise.BLOCK", 5 * 64)
     for one, other in zip(whole, fit_noise(scores, people), strict=True):
@@ -348,8 +348,8 @@ def test_a_mistake_that_two_people_share_is_doubted_and_more_so_one_that_they_do
     one, two = truth.copy(), truth.copy()
     one[:40] = two[:40] = (truth[:40] + 1) % 4
     two[40:140] = (truth[40:140] + 2) % 4
-    people = Said(np.tile(np.arange(n), 2), np.concatenate([one, two]), np.repeat([0, 1], n))
-    judged = _judged(np.array(list("abcd")), scores, one, people)
+    people = Annotations(np.tile(np.arange(n), 2), np.concatenate([one, two]), np.repeat([0, 1], n))
+    judged = _prediction(np.array(list("abcd")), scores, one, people)
     wrong = 1 - judged.posterior[np.arange(n), one]
     apart = 1 - fit_noise(scores, people)[1][np.arange(n), one]
     assert wrong[:40].sum() > 2 * apart[:40].sum()

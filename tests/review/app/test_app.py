@@ -20,7 +20,7 @@ from app_process import App, ask, is_running, needs_app
 
 from curate.decisions.ledger import Ledger
 from curate.issues.kinds import issues_of_view
-from curate.review.session import Desk
+from curate.review.session import ReviewSession
 from curate.verbs.app import read_tables
 from curate.workspace import Workspace
 
@@ -89,8 +89,8 @@ def history_of(workspace: Path) -> pd.DataFrame:
         return ledger.history()
 
 
-def desk_of(workspace: Path) -> Desk:
-    return Desk(read_tables(Workspace(workspace)), Ledger(workspace / "ledger.sqlite"), "anna")
+def desk_of(workspace: Path) -> ReviewSession:
+    return ReviewSession(read_tables(Workspace(workspace)), Ledger(workspace / "ledger.sqlite"), "anna")
 
 
 def shown(app: App) -> set[tuple[str, str, str | None]]:
@@ -101,8 +101,8 @@ def shown(app: App) -> set[tuple[str, str, str | None]]:
 
 @pytest.mark.browser
 def test_verdicts_by_key_button_and_form_are_in_the_ledger_and_outlive_the_database(browser: Any, workspace: Path):
-    desk = desk_of(workspace)
-    train = set(desk.samples.index[desk.samples["split"].eq("train")])  # apply leaves test alone
+    session = desk_of(workspace)
+    train = set(session.samples.index[session.samples["split"].eq("train")])  # apply leaves test alone
     with App(workspace) as app:
         labels = Page(browser, app, "label-issues", app.order("label"))
         first, second, third, *_ = [s for s in labels.order if s in train]
@@ -135,8 +135,8 @@ def test_verdicts_by_key_button_and_form_are_in_the_ledger_and_outlive_the_datab
         copies.page.keyboard.press("Alt+k")
         copies.page.keyboard.press("Alt+u")  # at once: it is for the next sample, which comes by itself
         copies.recorded(8)
-        suggested = str(desk.question(first, ("label",))["suggested_label"])
-        of_copy = {s: str(desk.question(s, issues_of_view("duplicate"))["issue"]) for s in (gone, opened, after_it)}
+        suggested = str(session.question(first, ("label",))["suggested_label"])
+        of_copy = {s: str(session.question(s, issues_of_view("duplicate"))["issue"]) for s in (gone, opened, after_it)}
         expected = {
             (first, "label", "relabel", suggested),
             (second, "label", "keep", None),
@@ -160,7 +160,7 @@ def test_verdicts_by_key_button_and_form_are_in_the_ledger_and_outlive_the_datab
     ask("apply", "-w", workspace, "--json")
     version = pd.read_parquet(workspace / "versions" / "1" / "manifest.parquet").set_index("sample_id")["label"]
     assert gone not in version.index and back in version.index
-    assert (version[first], version[second], version[third]) == (suggested, desk.samples.at[second, "label"], "7")
+    assert (version[first], version[second], version[third]) == (suggested, session.samples.at[second, "label"], "7")
 
     shutil.rmtree(workspace / "mongo")
     with App(workspace) as app:

@@ -10,8 +10,8 @@ import fiftyone.operators.types as types
 
 from curate.errors import CurateError
 from curate.review.app.plugin.progress import Progress
-from curate.review.app.session import Sitting, current, issues_of_view
-from curate.review.session import Desk
+from curate.review.app.session import AppSession, current, issues_of_view
+from curate.review.session import ReviewSession
 
 NOTHING = "Select a tile, or open one, first."
 Context = Any  # fiftyone.operators.ExecutionContext
@@ -40,19 +40,19 @@ class Verdict(foo.Operator):  # type: ignore[misc]
         return types.Placement(types.Places.SAMPLES_GRID_SECONDARY_ACTIONS, button)
 
     def execute(self, ctx: Context) -> None:
-        sitting, names = current(), chosen(ctx)
+        app_session, names = current(), chosen(ctx)
         if not names:
             ctx.ops.notify(NOTHING, variant="warning")
             return
         issues = issues_of_view(ctx.request_params.get("view_name"))
         try:
-            decided = self.verdict(ctx, sitting, names, issues)
+            decided = self.verdict(ctx, app_session, names, issues)
         except CurateError as error:
             ctx.ops.notify(str(error.found), variant="error")
             raise
         show(ctx, f"{self.done}: {described(decided)}")
 
-    def verdict(self, ctx: Context, sitting: Sitting, names: list[str], issues: tuple[str, ...]) -> list[str]:
+    def verdict(self, ctx: Context, app_session: AppSession, names: list[str], issues: tuple[str, ...]) -> list[str]:
         raise NotImplementedError
 
 
@@ -81,15 +81,15 @@ def show(ctx: Context, message: str, *, move_on: bool = True) -> None:
 class Accept(Verdict):
     name, label, icon, done, on_toolbar = "accept", "Accept the proposal (Alt+A)", "check", "Accepted", True
 
-    def verdict(self, ctx: Context, sitting: Sitting, names: list[str], issues: tuple[str, ...]) -> list[str]:
-        return sitting.decide(lambda desk: desk.accept(names, issues))
+    def verdict(self, ctx: Context, app_session: AppSession, names: list[str], issues: tuple[str, ...]) -> list[str]:
+        return app_session.decide(lambda session: session.accept(names, issues))
 
 
 class Plain(Verdict):
     """Keep, drop, unsure."""
 
-    def verdict(self, ctx: Context, sitting: Sitting, names: list[str], issues: tuple[str, ...]) -> list[str]:
-        return sitting.decide(lambda desk: desk.decide(names, self.name, issues=issues))
+    def verdict(self, ctx: Context, app_session: AppSession, names: list[str], issues: tuple[str, ...]) -> list[str]:
+        return app_session.decide(lambda session: session.decide(names, self.name, issues=issues))
 
 
 class Keep(Plain):
@@ -118,7 +118,7 @@ class Labelling(Verdict):
             inputs.md(NOTHING, name="nothing")
             return types.Property(inputs, view=types.View(label=self.label))
         choices = types.AutocompleteView(allow_user_input=False)
-        for name in likeliest_first(current().desk, names):
+        for name in likeliest_first(current().session, names):
             choices.add_choice(name, label=name)
         about = "the likeliest stand first"  # no name of a file: the App reads descriptions as Markdown
         inputs.enum("label", choices.values(), label="Class", description=about, required=self.required, view=choices)
@@ -128,9 +128,9 @@ class Labelling(Verdict):
 class Relabel(Labelling):
     name, label, icon, done, on_toolbar = "relabel", "Relabel (Alt+R)", "label", "Relabelled", True
 
-    def verdict(self, ctx: Context, sitting: Sitting, names: list[str], issues: tuple[str, ...]) -> list[str]:
+    def verdict(self, ctx: Context, app_session: AppSession, names: list[str], issues: tuple[str, ...]) -> list[str]:
         label = ctx.params.get("label")
-        return sitting.decide(lambda desk: desk.decide(names, "relabel", label=label, issues=("label",)))
+        return app_session.decide(lambda session: session.decide(names, "relabel", label=label, issues=("label",)))
 
 
 class Settle(Labelling):
@@ -138,9 +138,9 @@ class Settle(Labelling):
 
     name, label, icon, done = "settle", "Settle as third annotator (Alt+S)", "gavel", "Settled"
 
-    def verdict(self, ctx: Context, sitting: Sitting, names: list[str], issues: tuple[str, ...]) -> list[str]:
+    def verdict(self, ctx: Context, app_session: AppSession, names: list[str], issues: tuple[str, ...]) -> list[str]:
         label = str(ctx.params.get("label"))
-        return sitting.decide(lambda desk: [done for name in names for done in desk.settle(name, label)])
+        return app_session.decide(lambda session: [done for name in names for done in session.settle(name, label)])
 
 
 class LabelsConflict(Labelling):
@@ -149,23 +149,23 @@ class LabelsConflict(Labelling):
     name, label, icon, done = "labels_conflict", "The copies' labels conflict (Alt+C)", "call_split", "Labels conflict"
     required = False
 
-    def verdict(self, ctx: Context, sitting: Sitting, names: list[str], issues: tuple[str, ...]) -> list[str]:
+    def verdict(self, ctx: Context, app_session: AppSession, names: list[str], issues: tuple[str, ...]) -> list[str]:
         label = ctx.params.get("label") or None
-        return sitting.decide(lambda desk: desk.labels_conflict(names[0], label))
+        return app_session.decide(lambda session: session.labels_conflict(names[0], label))
 
 
 class KeepOne(Verdict):
     name, label, icon, done = "keep_one", "Keep this copy, drop the others (Alt+O)", "filter_1", "Kept one copy of"
 
-    def verdict(self, ctx: Context, sitting: Sitting, names: list[str], issues: tuple[str, ...]) -> list[str]:
-        return sitting.decide(lambda desk: desk.keep_one(names[0]))
+    def verdict(self, ctx: Context, app_session: AppSession, names: list[str], issues: tuple[str, ...]) -> list[str]:
+        return app_session.decide(lambda session: session.keep_one(names[0]))
 
 
 class KeepAll(Verdict):
     name, label, icon, done = "keep_all", "Keep all copies of the group (Alt+L)", "select_all", "Kept all of"
 
-    def verdict(self, ctx: Context, sitting: Sitting, names: list[str], issues: tuple[str, ...]) -> list[str]:
-        return sitting.decide(lambda desk: desk.keep_all(names[0]))
+    def verdict(self, ctx: Context, app_session: AppSession, names: list[str], issues: tuple[str, ...]) -> list[str]:
+        return app_session.decide(lambda session: session.keep_all(names[0]))
 
 
 class Undo(Verdict):
@@ -194,20 +194,20 @@ class NextBatch(Verdict):
     name, label, icon, on_toolbar = "next_batch", "Next batch (Alt+N)", "skip_next", True
 
     def execute(self, ctx: Context) -> None:
-        sitting = current()
-        ids = sitting.next_batch()
+        app_session = current()
+        ids = app_session.next_batch()
         ctx.ops.clear_selected_samples()
-        ctx.ops.set_view(view=sitting.dataset.select(ids, ordered=True))
+        ctx.ops.set_view(view=app_session.dataset.select(ids, ordered=True))
         ctx.ops.notify(f"{len(ids)} samples to look at next" if ids else "Nothing is left to review.")
 
 
-def likeliest_first(desk: Desk, names: list[str]) -> list[str]:
+def likeliest_first(session: ReviewSession, names: list[str]) -> list[str]:
     """All classes; before the others what is suggested, what annotators said, and what the copies are called."""
-    asked = [desk.question(name) for name in names]
+    asked = [session.question(name) for name in names]
     likely = [row["suggested_label"] for row in asked if row]
-    likely += [vote for name in names for vote in desk.votes(name)]
-    likely += [member["label"] for row in asked if row for member in desk.entry(row)]
-    return list(dict.fromkeys([*(label for label in likely if label in desk.classes), *desk.classes]))
+    likely += [vote for name in names for vote in session.votes(name)]
+    likely += [member["label"] for row in asked if row for member in session.entry(row)]
+    return list(dict.fromkeys([*(label for label in likely if label in session.classes), *session.classes]))
 
 
 OPERATORS: tuple[Callable[..., Any], ...] = (

@@ -9,8 +9,8 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 from curate.issues.kinds import KEEP_ONE
-from curate.review.app.session import Sitting, current
-from curate.review.forecast import Outlook
+from curate.review.app.session import AppSession, current
+from curate.review.forecast import Forecast
 from curate.text import for_markdown
 
 Context = Any  # fiftyone.operators.ExecutionContext
@@ -51,18 +51,18 @@ class Progress(foo.Panel):  # type: ignore[misc]
             ctx.trigger(uri)
 
     def render(self, ctx: Context) -> Any:
-        sitting, panel = current(), types.Object()
-        names = sitting.names([ctx.current_sample] if ctx.current_sample else ctx.selected)
-        text = question_text(sitting, names)
+        app_session, panel = current(), types.Object()
+        names = app_session.names([ctx.current_sample] if ctx.current_sample else ctx.selected)
+        text = question_text(app_session, names)
         panel.md(text, name=f"question_{abs(hash(text))}")
         _buttons(panel, KEYS, self.act)
         _buttons(panel, MORE_KEYS, self.act)
-        if names and _in_group(sitting, names[0]):
+        if names and _in_group(app_session, names[0]):
             _buttons(panel, GROUP_KEYS, self.act)
-        if names and len(set(sitting.desk.votes(names[0]))) > 1:
+        if names and len(set(app_session.session.votes(names[0]))) > 1:
             _buttons(panel, (("settle", "Settle as third annotator"),), self.act)
-        counts = sitting.desk.counts()
-        ahead = progress_text(sitting.outlook(), counts, sitting.desk.reviewer, sitting.decided)
+        counts = app_session.session.counts()
+        ahead = progress_text(app_session.forecast(), counts, app_session.session.reviewer, app_session.decided)
         panel.md(ahead, name=f"ahead_{abs(hash(ahead))}")
         _buttons(panel, (("next_batch", "Next batch"),), self.act)
         return types.Property(panel, view=types.GridView(orientation="vertical", gap=1, pad=2))
@@ -74,35 +74,35 @@ def _buttons(panel: Any, verdicts: Any, on_click: Any) -> None:
         row.btn(name, label=label, on_click=on_click, params={"verdict": name}, variant="outlined")
 
 
-def _in_group(sitting: Sitting, name: str) -> bool:
-    row = sitting.desk.question(name, KEEP_ONE)
-    return row is not None and row["issue"] in KEEP_ONE and len(sitting.desk.entry(row)) > 1
+def _in_group(app_session: AppSession, name: str) -> bool:
+    row = app_session.session.question(name, KEEP_ONE)
+    return row is not None and row["issue"] in KEEP_ONE and len(app_session.session.entry(row)) > 1
 
 
-def question_text(sitting: Sitting, names: list[str]) -> str:
+def question_text(app_session: AppSession, names: list[str]) -> str:
     """What is asked about the chosen sample, and why."""
     if not names:
         return "**Select a tile or open one**, then decide: Alt + the first letter."
     if len(names) > 1:
         return f"**{len(names)} samples selected.** One verdict for all; one undo takes it back."
-    row = sitting.desk.question(names[0])
-    verdict = sitting.desk.last_verdicts(names).get(names[0])
+    row = app_session.session.question(names[0])
+    verdict = app_session.session.last_verdicts(names).get(names[0])
     lines = [f"**{for_markdown(names[0])}**"]
     if row:
         lines.append(for_markdown(row["reason"]))
-        lines += _members(sitting, row)
+        lines += _members(app_session, row)
     else:
         lines.append("no open question")
-    if votes := sitting.desk.votes(names[0]):
+    if votes := app_session.session.votes(names[0]):
         lines.append(f"annotators: {', '.join(map(for_markdown, votes))}")
     if verdict:
         lines.append(f"decided: **{verdict['action']}** by {for_markdown(verdict['reviewer'])}")
     return "\n\n".join(lines)
 
 
-def _members(sitting: Sitting, row: Any) -> list[str]:
+def _members(app_session: AppSession, row: Any) -> list[str]:
     """Of a duplicate group: every copy, what is proposed for it, and why that one is to stay."""
-    members = sitting.desk.entry(row)
+    members = app_session.session.entry(row)
     if row["issue"] not in KEEP_ONE or len(members) < 2:
         return []
     lines = [
@@ -113,7 +113,7 @@ def _members(sitting: Sitting, row: Any) -> list[str]:
     return ["\n".join(lines)]
 
 
-def progress_text(ahead: Outlook, counts: dict[str, int], reviewer: str, decided: int) -> str:
+def progress_text(ahead: Forecast, counts: dict[str, int], reviewer: str, decided: int) -> str:
     """The state of the review: advice, what is left, the counts, and a line per issue."""
     lines = [f"**{ahead.advice}**"]
     if ahead.n_open:

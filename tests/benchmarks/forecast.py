@@ -1,6 +1,6 @@
 """How well the stop rule foretells the rest of a review, on labels whose truth is known.
 
-    python tests/benchmarks/outlook.py WORKSPACE truth_labels.csv
+    python tests/benchmarks/forecast.py WORKSPACE truth_labels.csv
 
 A reviewer who is always right goes through the label issues of WORKSPACE, worst first. After each stretch of
 verdicts: how many of the next 50, and of all flags that are left, were expected to be right, and how many are.
@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from curate.decisions.decision import evidence
-from curate.review.forecast import outlook
+from curate.review.forecast import forecast
 from curate.review.queue import build_queue
 from curate.schema import TABLES, conform, empty
 
@@ -53,7 +53,7 @@ def main(workspace: Path, truth_file: Path) -> None:
         decisions = verdicts(queue.head(n), truth)
         rest = build_queue(samples, issues, pairs, decisions)
         left = rest["sample_id"].map(truth).ne(rest["label"])
-        seen = outlook(samples, issues, decisions, rest)
+        seen = forecast(samples, issues, decisions, rest)
         interval = f"{seen.expected:6,.0f} ({seen.low:,.0f} to {seen.high:,.0f})"
         print(f"{n:8,} {seen.expected_next:18.0f} {left.head(50).sum():5} {interval:>34} {left.sum():9,}")
 
