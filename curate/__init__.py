@@ -18,8 +18,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from curate.offline import silence_libraries
-
-__version__ = "0.1.0"
+from curate.version import __version__ as __version__
 
 silence_libraries()
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from curate import checks
+import curate.checks as checks
 from curate.config import EmbedOptions, FindOptions, SplitOptions
 from curate.dataset import Dataset
 from curate.errors import InputError

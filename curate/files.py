@@ -24,9 +24,9 @@ from zlib import error as ZlibError
 import numpy as np
 import pandas as pd
 
-from curate import __version__
 from curate.errors import CurateError, DamagedFile
 from curate.text import csv_text, from_csv, is_utf8
+from curate.version import __version__
 
 SEAL = "seal"
 UNTOUCHED = "a file that nothing else writes to"

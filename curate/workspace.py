@@ -20,7 +20,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from curate import __version__
 from curate.errors import DamagedFile, StageMissing, WorkspaceBusy, WorkspaceError
 from curate.files import (
     FORMATS,
@@ -36,6 +35,7 @@ from curate.files import (
     write_atomically,
 )
 from curate.schema import TABLES, validate
+from curate.version import __version__
 
 FORMAT = 1  # of the folder's layout; a workspace of another number is refused
 PROVENANCE: Shape = {  # of a sidecar

@@ -13,10 +13,10 @@ from typing import Any
 
 import click
 
-from curate import __version__
 from curate.cli.output import PlainFormatter, disk_trouble, fail
 from curate.errors import CurateError
 from curate.text import for_terminal
+from curate.version import __version__
 
 
 class Commands(click.Group):

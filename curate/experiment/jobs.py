@@ -16,7 +16,6 @@ import pandas as pd
 import torch
 from torch import nn
 
-from curate import __version__
 from curate.errors import DamagedFile
 from curate.experiment.study import Arm
 from curate.files import digest_of, sealed, write_atomically, write_csv, write_parquet
@@ -27,6 +26,7 @@ from curate.train.learner import Learner
 from curate.train.loop import Batch, Fitted, fit, predict
 from curate.train.model import FlipTTA
 from curate.train.recipe import Recipe
+from curate.version import __version__
 
 TABLES = ("probabilities.parquet", "history.csv")  # of an arm
 

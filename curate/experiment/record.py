@@ -14,12 +14,12 @@ from typing import Any
 import pandas as pd
 import torch
 
-from curate import __version__
 from curate.config import TrainOptions
 from curate.errors import CurateError
 from curate.experiment.jobs import TrainContext
 from curate.experiment.result import Comparison
 from curate.files import digest_of, sealed, write_atomically, write_csv, write_parquet
+from curate.version import __version__
 
 PACKAGES = ("torch", "torchvision", "timm", "albumentations", "numpy", "scikit-learn", "pandas")
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from curate import __version__
 from curate.artifacts import APPLIED, AS_INGESTED, INGESTED
 from curate.config import PolicyOptions
 from curate.errors import ExportError, StageMissing, WorkspaceError
@@ -19,6 +18,7 @@ from curate.files import Shape, digest_of, read_sealed, read_table, replacing_fo
 from curate.progress import Progress, silent
 from curate.verbs.decide import digest_of_decisions, recorded_decisions
 from curate.verbs.issues import found_issues
+from curate.version import __version__
 from curate.workspace import Workspace
 
 ANOTHER = "curate apply, which makes another from the decisions; or put the file back from a copy"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate import checks
+import curate.checks as checks
 from curate.artifacts import OWN_EMBEDDINGS, OWN_PRED_PROBS
 from curate.config import FindOptions
 from curate.errors import DamagedFile, InputError, WrongUsage

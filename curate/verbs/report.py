@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate import __version__
 from curate.artifacts import AGREEMENT, ANNOTATORS, CLASS_REPORT, EMBEDDED, SPLIT_PROOF
 from curate.decisions.decision import Recorded
 from curate.errors import DamagedFile
@@ -21,6 +20,7 @@ from curate.verbs.decide import digest_of_decisions, recorded_decisions
 from curate.verbs.issues import found_issues
 from curate.verbs.prepare import open_facts
 from curate.verbs.retrain import finished_runs, predictions_of, run_facts, versions_of
+from curate.version import __version__
 from curate.workspace import Workspace
 
 PAGE = "reports/report.html"
