@@ -21,7 +21,7 @@ from curate.workspace import Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 FOLDERS = ("tables", "issues", "neighbors", "pred_probs", "versions")
-TIMES = {"made", "time"}  # what differs between two runs that come to the same
+TIMES = {"made", "time", "seal"}  # what differs between two runs that come to the same; the seal is of all
 
 
 @dataclass(frozen=True)
