@@ -112,11 +112,11 @@ def _unpacked(kept: Kept) -> tuple[Any, str]:
 
 def _read(file: Path, origin: str) -> Kept | None:
     """What is kept; None where it is nothing, of another origin, or damaged."""
-    if not file.exists():
-        return None
     try:
+        if not file.exists():
+            return None
         parts = read_arrays(file, do="it is made anew")
-    except DamagedFile as error:
+    except (DamagedFile, OSError) as error:  # another user's cache can't even be looked at
         log.info("%s", error)
         return None
     return parts if str(parts.get("origin")) == origin and parts.keys() >= {"description", "weights"} else None

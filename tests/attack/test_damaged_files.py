@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from curate.errors import DamagedFile
 from curate.files import misfit, numbered_folders, parse_json, read_arrays, read_sealed, read_table, sealed
-from curate.train.model import load_model
+from curate.train.checkpoint import load_model
 from curate.verbs.retrain import retrain
 from curate.workspace import Workspace
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import logging
@@ -245,7 +246,10 @@ def test_a_manifest_comes_back(tmp_path: Path, labels: list[str]) -> None:
     names = [f"{number}.png" for number in range(len(labels))]
     table = pd.DataFrame({"path": [str(tmp_path / name) for name in names], "label": labels, "sample_id": names})
     (tmp_path / "m.csv").unlink(missing_ok=True)
-    export_csv(conform("manifest", table.assign(split=None, group=labels, sha256="")), tmp_path / "m.csv")
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    judged = hashlib.sha256(b"x").hexdigest()
+    export_csv(conform("manifest", table.assign(split=None, group=labels, sha256=judged)), tmp_path / "m.csv")
     again = read_source(tmp_path / "m.csv").sources
     assert again["label"].tolist() == labels and again["group"].tolist() == labels
 
