@@ -23,6 +23,7 @@ ANNOTATORS = "tables/annotators.parquet"
 OWN_EMBEDDINGS = "own/embeddings.npz"  # given by the user, in place of those of the scan
 OWN_PRED_PROBS = "own/pred_probs.parquet"  # given by the user, in place of the probe's
 EMBEDDED = [EMBEDDER, OWN_EMBEDDINGS]  # the files that embeddings come from
+PAIRS = "neighbors/pairs.parquet"  # candidate pairs, before splits rank them
 BY_PROBE = "pred_probs/probe.npz"
 ACTIVE = "pred_probs/active.npz"  # the same, or pooled with what a trained network says where asked for
 LABELLED = ["scan", "sources", *EMBEDDED, "annotations"]  # the files that embeddings and labels come from

@@ -42,3 +42,13 @@ def test_every_docs_page_is_reached_from_the_index():
     index = (DOCS / "README.md").read_text()
     missing = [p.name for p in DOCS.glob("*.md") if p.name != "README.md" and f"({p.name})" not in index]
     assert not missing, f"docs/README.md does not list {missing}"
+
+
+def test_every_constant_says_why(generate):
+    silent = [
+        (file.name, name)
+        for file in (ROOT / "curate").rglob("*.py")
+        for name, _, why in generate.constants_of(file)
+        if len(why.split()) < 2
+    ]
+    assert silent == []

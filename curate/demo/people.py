@@ -24,7 +24,7 @@ CONFUSED = {
     8: (3, 9),
     9: (4, 7),
 }
-LIKELIER = 0.7
+LIKELIER = 0.7  # P(of the two digits that a digit is taken for, the likelier); drawn by hand for the demo
 DAMAGED = ("dark", "bright", "blurred")
 MISTAUGHT = {"3": "8", "7": "1", "9": "4"}  # what both call some of these digits, as if taught so
 

@@ -12,7 +12,10 @@ from curate.errors import DecodeError
 from curate.images.decode import peek
 from curate.networks.known import own_size
 
-SMALLEST_SIZE, SIZE_STEP = 96, 32
+SMALLEST_SIZE, SIZE_STEP = (
+    96,
+    32,
+)  # pixels: the last maps of a network of stride 32 are 3 x 3 then; sizes are multiples of the stride
 PEEKED = 64  # images looked at to choose the input size
 
 

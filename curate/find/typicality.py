@@ -15,7 +15,7 @@ from scipy import linalg
 
 from curate.find.rows import blocks
 
-STEPS = 3
+STEPS = 3  # fits to a core, the first of them to a smaller one: concentration steps (Rousseeuw and Van Driessen 1999)
 FIRST_CORE = 0.5  # of the samples, those nearest a centre; half of them may be intruders and don't count
 CORE = 0.9  # kept from then on: up to a tenth of the samples may be intruders
 CENTRE_MEMBERS = 20  # a class of fewer has no centre of its own

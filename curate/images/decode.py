@@ -55,7 +55,7 @@ TURNS = {
 MARKER = re.compile(b"\xff+([^\xff])", re.DOTALL)  # of a JPEG; more than one 0xFF is fill (ITU T.81, B.1.1.2)
 START_OF_SCAN = b"\xda"  # code of the marker that the pixels follow
 STRIP_OFFSETS, STRIP_BYTES = 273, 279  # TIFF tags: where the pixels lie
-TILE_OFFSETS, TILE_BYTES = 324, 325
+TILE_OFFSETS, TILE_BYTES = 324, 325  # the same of tiled ones
 STRIP = 1 << 20  # pixels that are converted at once where that takes several times their memory
 CONVERTED = 12  # bytes of a pixel beside what Pillow stores: turned and converted (8), as an array (3), grey (1)
 

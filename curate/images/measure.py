@@ -24,7 +24,7 @@ SINGLE_CHANNEL_MODES = frozenset({"1", "L", "LA", "La", "F", "I", "I;16", "I;16B
 _PERCEIVED = np.array([0.241, 0.691, 0.068], dtype=np.float32)  # weights of squared R, G, B: alienryderflex.com/hsp
 _FIND_EDGES = np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], dtype=np.float32)
 _LEVELS = np.arange(256, dtype=np.float32)
-_HASH_SIDE, _HASH_FREQUENCIES = 32, 8
+_HASH_SIDE, _HASH_FREQUENCIES = 32, 8  # as imagehash.phash
 _DCT = 2 * np.cos(np.pi / (2 * _HASH_SIDE) * np.outer(np.arange(_HASH_FREQUENCIES), 2 * np.arange(_HASH_SIDE) + 1))
 # What rounding to whole grey levels (variance 1/12) leaves in the mean squared Laplacian and gradient below.
 _ROUNDING_LAPLACIAN, _ROUNDING_GRADIENT = 0.406 / 12, 0.117 / 12

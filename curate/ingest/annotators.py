@@ -19,7 +19,7 @@ from curate.ingest.pairs import confusion, per_annotator, per_pair, tables_of_pa
 
 __all__ = ["Agreement", "agreement", "arbitration_queue", "consensus", "crowdlab", "given_labels", "majority"]
 
-PAIRS_IN_TEXT = 10
+PAIRS_IN_TEXT = 10  # of annotators in the terminal; the report has all
 
 log = logging.getLogger(__name__)
 

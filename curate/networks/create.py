@@ -23,7 +23,7 @@ from curate.networks.packaged import packaged_weights
 from curate.networks.pool import embedding_network
 from curate.networks.tune import tuned
 
-HUB_PATIENCE = 5  # seconds
+HUB_PATIENCE = 5  # seconds to wait for a model hub, which may be unreachable
 
 
 def create_backbone(name: str, num_classes: int = 0, *, pretrained: bool = True) -> nn.Module:

@@ -14,7 +14,7 @@ from curate.report.words import plain_table, records
 from curate.schema import SPLITS
 
 View = dict[str, Any]
-MOST_ROWS = 20
+MOST_ROWS = 20  # of a table on the page; what is more is counted
 PEOPLE = 12  # heat maps of at most so many annotators; the table tells of all
 # Landis and Koch (1977), The measurement of observer agreement for categorical data
 KAPPA_WORDS = ((0.0, "poor"), (0.2, "slight"), (0.4, "fair"), (0.6, "moderate"), (0.8, "substantial"))

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 POINTS = 2000  # more take long to lay out and hide each other
-COMPONENTS = 50
+COMPONENTS = 50  # of the PCA before t-SNE, as scikit-learn's manual advises
 TILES_PER_ROW = 50  # of the atlas
-TILE = 32  # pixels
+TILE = 32  # pixels, those of a thumbnail
 
 
 @dataclass(frozen=True)

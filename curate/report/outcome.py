@@ -22,7 +22,7 @@ ANSWERS = {
     "worse": ("bad", "No", "The model trained on the cleaned data is worse."),
     "no difference shown": ("", "Can’t tell yet", "The difference is within what chance does on this test split."),
 }
-FAILURES = 24
+FAILURES = 24  # pictures of failures on the page
 MOST = 12  # lines of a list
 FIGURES = r"\s*\([^()]*\d[^()]*\)"  # scores in a reason, which would make each one different
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 NOTHING = "–"
-ROWS = 40
+ROWS = 40  # of a table on the page
 
 
 def count(value: Any) -> str:

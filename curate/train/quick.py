@@ -33,8 +33,8 @@ from curate.train.pixels import read_pixels
 from curate.train.recipe import Recipe
 
 SHARD = 512  # images whose features share a file: the unit of resume
-EMBED_BATCH = 64
-HEAD_BATCH = 4096
+EMBED_BATCH = 64  # images a call, as EmbedOptions.batch_size
+HEAD_BATCH = 4096  # rows of features a call of the head: 20 MB
 
 
 class QuickLearner:

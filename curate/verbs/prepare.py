@@ -25,6 +25,7 @@ from curate.artifacts import (
     FINETUNED,
     LABELLED,
     OWN_PRED_PROBS,
+    PAIRS,
     SPLIT_PROOF,
     SPLIT_TABLE,
     TRAINER,
@@ -112,7 +113,7 @@ def with_pairs(plan: Preparation, facts: Facts) -> Facts:
     splits = "\n".join(facts.samples["split"].fillna(""))  # of copies, those in one split stand for each other
     digest = hashlib.blake2b(splits.encode(), digest_size=8).hexdigest()
     pairs = plan.workspace.derive(
-        "neighbors/pairs.parquet",
+        PAIRS,
         lambda: duplicate_pairs(facts.samples, facts.embeddings, facts.neighbors, facts.thumbs),
         inputs=["scan", *EMBEDDED],
         parameters={"k": plan.options.neighbors, "splits": digest},
@@ -150,7 +151,7 @@ def with_prediction(plan: Preparation, facts: Facts) -> Facts:
             refuse_other_judges(plan.options)
             return replace(facts, prediction=_derived(plan, ACTIVE, by_the_user, [*LABELLED, OWN_PRED_PROBS]))
         network = PREDICTIONS[plan.options.predictions](plan, facts, labels_given)
-        probe = _derived(plan, BY_PROBE, by_probe, LABELLED)
+        probe = _derived(plan, BY_PROBE, by_probe, [*LABELLED, PAIRS])  # pairs: its groups rest on them
         active = _derived(plan, ACTIVE, by_both, [BY_PROBE, *([network] if network else [])])
     except NotEnoughData as reason:  # one class, or no labels at all: the other finders have work all the same
         for file in (BY_PROBE, ACTIVE):
@@ -235,7 +236,7 @@ def with_splits(plan: Preparation, facts: Facts) -> Facts:
     plan.workspace.write(SPLIT_PROOF, {"text": proof.to_text(), **proof.to_dict()}, inputs=inputs)
     plan.workspace.write("samples", _all_samples(plan, facts.scan, samples), inputs=inputs)
     pairs = rank_pairs(facts.pairs, samples)
-    plan.workspace.write("near_duplicate_pairs", pairs, inputs=["neighbors/pairs.parquet", "samples"])
+    plan.workspace.write("near_duplicate_pairs", pairs, inputs=[PAIRS, "samples"])
     return replace(facts, samples=samples, pairs=pairs)
 
 

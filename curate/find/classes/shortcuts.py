@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 BINS = 20  # of equal counts: a class may be told by a band of values, not only by high or low ones
-FOLDS = 5
+FOLDS = 5  # of the cross-validation: the field's usual number
 STANDARD_ERRORS = 3  # taken off what is measured, so that small classes don't look told by chance
 
 

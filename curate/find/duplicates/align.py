@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-GREY = (0.299, 0.587, 0.114)
+GREY = (0.299, 0.587, 0.114)  # weights of R, G, B: ITU-R BT.601
 ZOOM = (0.55, 1.8)  # beyond, two 32-pixel thumbnails share too little to compare
 SHIFT = 0.6  # largest shift, half widths
 NOISE = 2.0  # grey levels; weaker structure than this counts as no structure

@@ -24,7 +24,7 @@ REFERENCE = 1000  # samples; enough for a percentile, and the same ones after th
 CHANCE = 0.01  # share of unrelated samples that may be more alike than what we call chance
 
 ALL_WAYS = tuple(range(8))  # to lay a square: 4 * mirrored + quarter turns
-UPRIGHT = (0, 4)
+UPRIGHT = (0, 4)  # of ALL_WAYS: as it is, and mirrored
 
 
 @dataclass(frozen=True)

@@ -36,11 +36,11 @@ MOST_MIXED = 100  # classes; beyond, C × C weights would cost more than they br
 ROUNDED = 2.0  # log of how steeply scores are rounded off at 0, where the search begins
 LEAST = 1e-6  # probability; lower ones are taken for it
 RIGHT = 3.0  # how much likelier than another one the right class of ten is named, in logarithms
-ITERATIONS = 300
+ITERATIONS = 300  # of L-BFGS, at most: TOLERANCES end it, as a rule, long before
 BLOCK = 1 << 18  # numbers, samples by classes, held at once of each step of the model
 HISTORY = 1 << 22  # numbers that L-BFGS may remember: all steps of a few classes, twenty and more of many
 TOLERANCES = {"ftol": 1e-9, "gtol": 1e-6}  # share of the loss that a step wins, and slope, that end the search
-TINY = 1e-9
+TINY = 1e-9  # keeps logarithms of 0 finite
 NO_NUMBER = 1e9  # in place of a loss that is none
 
 
