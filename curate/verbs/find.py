@@ -62,7 +62,7 @@ def find(
     Parameters
     ----------
     own : embeddings or probabilities of the user's own, which are kept and used by every later `find`
-    forget : of `curate.verbs.own.KINDS`, what was given earlier and is to be used no more
+    forget : of `curate.artifacts.OWN`, what was given earlier and is to be used no more
 
     Raises
     ------

@@ -12,14 +12,13 @@ import numpy as np
 import pandas as pd
 
 import curate.checks as checks
-from curate.artifacts import OWN_EMBEDDINGS, OWN_PRED_PROBS
+from curate.artifacts import OWN, OWN_EMBEDDINGS, OWN_PRED_PROBS
 from curate.config import FindOptions
 from curate.errors import DamagedFile, InputError, WrongUsage
 from curate.find.labels.probe import Prediction, with_pred_probs
 from curate.text import from_csv
 from curate.workspace import Workspace
 
-KINDS = {"embeddings": OWN_EMBEDDINGS, "pred_probs": OWN_PRED_PROBS}
 ID_COLUMNS = ("sample_id", "image")
 NAMED = 3  # of the samples that nothing was given for, those that an error names
 IN_MEMORY = "an array"  # what the provenance says in place of a file's name
@@ -96,19 +95,19 @@ def keep_own(workspace: Workspace, own: Own) -> None:
 def forget_own(workspace: Workspace, kinds: Collection[str]) -> None:
     """Use what was given no more."""
     for kind in kinds:
-        if kind not in KINDS:
-            raise InputError(f"forget '{kind}'", f"one of {', '.join(KINDS)}")
-        workspace.forget(KINDS[kind])
+        if kind not in OWN:
+            raise InputError(f"forget '{kind}'", f"one of {', '.join(OWN)}")
+        workspace.forget(OWN[kind])
 
 
 def own_kinds(workspace: Workspace) -> list[str]:
-    """What is in use: of `KINDS`, those that were given and not forgotten."""
-    return [kind for kind in KINDS if is_given(workspace, kind)]
+    """What is in use: of `OWN`, those that were given and not forgotten."""
+    return [kind for kind in OWN if is_given(workspace, kind)]
 
 
 def is_given(workspace: Workspace, kind: str) -> bool:
     """Whether the user's own are in use; raises DamagedFile where a killed command left them half-written."""
-    name = KINDS[kind]
+    name = OWN[kind]
     if not workspace.has(name) and workspace.file_of(name).exists():
         raise _damaged(workspace, kind)
     return workspace.has(name)
@@ -132,7 +131,7 @@ def own_prediction(workspace: Workspace, samples: pd.DataFrame, labels_given: pd
 
 def _kept(workspace: Workspace, kind: str) -> Any:
     try:
-        return workspace.read(KINDS[kind])
+        return workspace.read(OWN[kind])
     except DamagedFile as error:
         raise _damaged(workspace, kind) from error
 
@@ -141,7 +140,7 @@ def _damaged(workspace: Workspace, kind: str) -> DamagedFile:
     """curate can't make anew what it was given."""
     option = kind.replace("_", "-")
     return DamagedFile(
-        f"{workspace.file_of(KINDS[kind])} is damaged: it is not what was given",
+        f"{workspace.file_of(OWN[kind])} is damaged: it is not what was given",
         f"the {kind} of your own",
         f"give them again, curate find --{option} FILE; or use curate's: curate find --forget {option}",
     )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from curate.artifacts import AGREEMENT, ANNOTATORS, CLASS_REPORT, EMBEDDED, SPLIT_PROOF
+from curate.artifacts import AGREEMENT, ANNOTATORS, CLASS_REPORT, EMBEDDED, REPORT, SPLIT_PROOF
 from curate.decisions.decision import Recorded
 from curate.errors import DamagedFile
 from curate.files import write_atomically
@@ -23,7 +23,6 @@ from curate.verbs.retrain import finished_runs, predictions_of, run_facts, versi
 from curate.version import __version__
 from curate.workspace import Workspace
 
-PAGE = "reports/report.html"
 STAGES = ("sources", "scan", "samples", "near_duplicate_pairs", "label", "outlier", "quality", "leak", "classes")
 
 
@@ -69,8 +68,8 @@ def report(workspace: Workspace, *, out: Path | None = None, planted: pd.DataFra
     if out is not None:
         write_atomically(out, page.encode())
         return out
-    workspace.write(PAGE, page, inputs=["samples", "annotations", *issues], parameters=told)
-    return workspace.file_of(PAGE)
+    workspace.write(REPORT, page, inputs=["samples", "annotations", *issues], parameters=told)
+    return workspace.file_of(REPORT)
 
 
 def work_so_far(workspace: Workspace, decisions: Recorded) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from curate.artifacts import APPLIED
+from curate.artifacts import APPLIED, OWN, REPORT
 from curate.errors import CurateError, DamagedFile
 from curate.files import code_version, digest_of
 from curate.verbs.decide import digest_of_decisions, recorded_decisions
-from curate.verbs.own import KINDS, own_kinds
-from curate.verbs.report import PAGE, work_so_far
+from curate.verbs.own import own_kinds
+from curate.verbs.report import work_so_far
 from curate.verbs.retrain import finished_runs, run_facts, versions_of
 from curate.workspace import Workspace
 
@@ -134,7 +134,7 @@ def _differs(path: str, size: float, modified: float) -> bool:
 
 def _own_row(workspace: Workspace, kind: str) -> Row:
     """What the user gave in place of curate's own, and where from."""
-    made = workspace.sidecar(KINDS[kind])
+    made = workspace.sidecar(OWN[kind])
     assert made
     detail = f"{made['counts']['rows']:,} rows from {made['parameters']['given']}, until curate find --forget"
     return {"stage": f"own {kind}", "state": DONE, "made": made["made"], "detail": detail}
@@ -173,9 +173,9 @@ def _retrain_row(workspace: Workspace) -> Row:
 
 
 def _report_row(workspace: Workspace) -> Row:
-    row, made = _row(workspace, "report", PAGE), workspace.sidecar(PAGE)
+    row, made = _row(workspace, "report", REPORT), workspace.sidecar(REPORT)
     if made is None:
         return row
     now = work_so_far(workspace, recorded_decisions(workspace))
     changed = [name for name, value in now.items() if made["parameters"].get(name) != value]
-    return _stale(row, f"changed since: {', '.join(changed)}") if changed else {**row, "detail": PAGE}
+    return _stale(row, f"changed since: {', '.join(changed)}") if changed else {**row, "detail": REPORT}
